@@ -1,0 +1,63 @@
+# libfuzzytorch: make, make check, make bench, make demo. `make help` lists the rest.
+# SPDX-License-Identifier: Apache-2.0
+
+CC      ?= gcc
+B       := build
+CSTD    := -std=c11 -D_GNU_SOURCE
+# Never fast-math: it changes the rounding, and at link time it sets FTZ in the host process.
+# -ffp-contract=off: a*b+c stays two roundings unless we write fma. -frounding-math: kernels
+# change the rounding direction for their own duration.
+FPFLAGS := -ffp-contract=off -fno-math-errno -fno-trapping-math -frounding-math
+WARN    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-psabi
+CFLAGS  ?= -O3 -g
+ALL_CFLAGS = $(CSTD) $(FPFLAGS) $(WARN) -fPIC -fvisibility=hidden $(CFLAGS) -MMD -MP
+
+# One line per ISA: the same units, compiled at that ISA's own vector width.
+ISAS         := ref sse41 avx2 avx2vaes avx512
+ISA_ref      := -DFZ_ISA=ref -DFZ_VBYTES=8 -O2
+ISA_sse41    := -DFZ_ISA=sse41 -DFZ_VBYTES=16 -msse4.1 -maes
+ISA_avx2     := -DFZ_ISA=avx2 -DFZ_VBYTES=32 -mavx2 -mfma -maes
+ISA_avx2vaes := -DFZ_ISA=avx2vaes -DFZ_VBYTES=32 -mavx2 -mfma -maes -mvaes
+ISA_avx512   := -DFZ_ISA=avx512 -DFZ_VBYTES=64 -mavx2 -mfma -maes -mvaes -mavx512f \
+                -mavx512bw -mavx512dq -mavx512vl -mprefer-vector-width=512
+
+PRISM_SRC   := $(wildcard prism/*.c)
+KERNELS_SRC := $(wildcard kernels/*.c)
+SHIM_SRC    := $(wildcard shim/*.c)
+PER_ISA     := $(wildcard prism/isa*.c) $(wildcard kernels/isa*.c)
+PLAIN       := $(filter-out $(PER_ISA),$(PRISM_SRC) $(KERNELS_SRC) $(SHIM_SRC))
+
+obj_plain = $(patsubst %.c,$(B)/%.o,$(filter-out $(PER_ISA),$(1)))
+obj_isa   = $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(filter $(PER_ISA),$(1))))
+PRISM_OBJ   := $(call obj_plain,$(PRISM_SRC)) $(call obj_isa,$(PRISM_SRC))
+KERNELS_OBJ := $(call obj_plain,$(KERNELS_SRC)) $(call obj_isa,$(KERNELS_SRC))
+SHIM_OBJ    := $(call obj_plain,$(SHIM_SRC))
+
+.PHONY: all clean
+all: $(B)/libprism.a $(B)/libfuzzytorch.so
+
+$(B)/libprism.a: $(PRISM_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/libfuzzytorch.so: $(PRISM_OBJ) $(KERNELS_OBJ) $(SHIM_OBJ) shim/exports.map
+	$(CC) -shared -Wl,-z,defs -Wl,-z,now -Wl,--version-script=shim/exports.map \
+	    -Wl,-soname,libfuzzytorch.so -o $@ $(filter %.o,$^) -ldl -lpthread
+
+define isa_rule
+$(B)/%.$(1).o: %.c
+	@mkdir -p $$(@D)
+	$(CC) $(ALL_CFLAGS) $(ISA_$(1)) -c -o $$@ $$<
+endef
+$(foreach i,$(ISAS),$(eval $(call isa_rule,$(i))))
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
