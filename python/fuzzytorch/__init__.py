@@ -1,0 +1,6 @@
+"""fuzzytorch: samples, records and statistics of runs under libfuzzytorch.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+__version__ = "0.1.0"

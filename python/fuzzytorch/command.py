@@ -1,0 +1,192 @@
+"""The command line of fuzzyrun.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+from __future__ import annotations
+
+import errno
+import getopt
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn, Optional, Sequence
+
+from . import __version__, launch, summary
+from .errors import FuzzyError
+
+USAGE = """\
+usage: fuzzyrun [-m MODE] [-s SEED] [--] COMMAND [ARGUMENT...]
+       fuzzyrun -n N [-j JOBS] [-o DIR] [--control K] [-m MODE] [-s SEED] [--] COMMAND...
+
+Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stochastically.
+
+  -m, --mode MODE     off, nearest, sr, ud or cestac (default: FUZZY_MODE, else sr)
+  -s, --seed SEED     an integer below 2^64, or random (default: FUZZY_SEED, else random)
+  -n, --samples N     run COMMAND N times, with seeds SEED to SEED+N-1, and print how many
+                      digits of the numbers on stdout the samples share
+  -j, --jobs JOBS     samples at a time (default 1); each gets cores/JOBS OpenMP threads,
+                      unless OMP_NUM_THREADS is set
+  -o, --output DIR    folder of the samples (default: a new fuzzy-samples-K); the same
+                      command with the same DIR makes what is missing there
+      --control K     runs in mode off before sampling, to see what varies by itself
+                      (default 2; 0 for none)
+  -h, --help          this text
+      --version       the version
+
+Without -n, fuzzyrun becomes COMMAND and its exit status is COMMAND's. With -n it is 0 when
+all samples succeeded, 1 when something failed on the way, 130 after Ctrl-C.
+A COMMAND finds in its environment FUZZY_SAMPLE (1 to N, 0 in a control) and FUZZY_SAMPLE_DIR,
+a folder of its own: files it writes there are kept and compared.
+"""
+
+#: First words that are, or will be, fuzzyrun's own commands. `fuzzyrun -- report` runs a
+#: program of that name.
+RESERVED = ("compare", "doctor", "prepare", "report", "status")
+
+
+class _Options:
+    """What stands on the command line."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        try:
+            pairs, self.command = getopt.getopt(
+                list(argv), "m:s:n:j:o:h",
+                ["mode=", "seed=", "samples=", "jobs=", "output=", "control=", "help",
+                 "version"])
+        except getopt.GetoptError as error:
+            raise FuzzyError(f"{error} (fuzzyrun --help lists the options)") from None
+        self.mode: Optional[str] = None
+        self.seed: Optional[str] = None
+        self.count: Optional[int] = None
+        self.jobs: Optional[int] = None
+        self.output: Optional[str] = None
+        self.controls: Optional[int] = None
+        self.show: Optional[str] = None
+        for option, value in pairs:
+            self._take(option, value)
+        used = len(argv) - len(self.command)
+        self.forced = used > 0 and argv[used - 1] == "--"
+
+    def _take(self, option: str, value: str) -> None:
+        if option in ("-m", "--mode"):
+            self.mode = launch.check_mode(value)
+        elif option in ("-s", "--seed"):
+            launch.parse_seed(value)
+            self.seed = value
+        elif option in ("-n", "--samples"):
+            self.count = _integer(value, "number of samples", 1)
+        elif option in ("-j", "--jobs"):
+            self.jobs = _integer(value, "number of jobs", 1)
+        elif option in ("-o", "--output"):
+            self.output = value
+        elif option == "--control":
+            self.controls = _integer(value, "number of controls", 0)
+        elif option in ("-h", "--help"):
+            self.show = USAGE
+        elif option == "--version":
+            self.show = f"fuzzyrun {__version__}\n"
+
+
+def _integer(text: str, name: str, low: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise FuzzyError(f"{name} {text!r} is not an integer") from None
+    if number < low:
+        raise FuzzyError(f"{name} {number}: at least {low} is needed")
+    return number
+
+
+def _new_folder() -> Path:
+    for k in range(1, 10_000):
+        path = Path(f"fuzzy-samples-{k}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise FuzzyError(f"{path}: {error.strerror}: name a folder with -o", 1) from None
+    raise FuzzyError("fuzzy-samples-1 to -9999 are all there: name a folder with -o")
+
+
+def _sample(options: _Options, count: int) -> int:
+    from .sampling import Sampler
+
+    mode = options.mode or launch.check_mode(os.environ.get("FUZZY_MODE", "sr"))
+    seed = launch.parse_seed(options.seed or os.environ.get("FUZZY_SEED", "random"))
+    controls = 2 if options.controls is None else options.controls
+    launch.find_command(options.command)  # before a folder is made
+    launch.find_library()
+    path = Path(options.output) if options.output else _new_folder()
+    sampler = Sampler(options.command, count, path, mode, seed, options.jobs or 1, controls)
+    try:
+        samples, done = sampler.run()
+    except KeyboardInterrupt:
+        print(f"fuzzyrun: interrupted; finished samples are kept, the same command with "
+              f"-o {path} goes on", file=sys.stderr)
+        return 130
+    for line in summary.lines(samples, done, count):
+        print(line)
+    return 0 if len(samples) == count and all(run.ok for run in samples) else 1
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _dispatch(argv: Sequence[str]) -> int:
+    options = _Options(argv)
+    if options.show is not None:
+        print(options.show, end="")
+        return 0
+    if not options.command:
+        raise FuzzyError("no command to run (fuzzyrun --help)")
+    if options.command[0] in RESERVED and not options.forced:
+        name = options.command[0]
+        raise FuzzyError(f"{name}: not a command of this version; fuzzyrun -- {name} runs a "
+                         f"program of that name")
+    if options.count is None:
+        for value, name in ((options.jobs, "-j"), (options.output, "-o"),
+                            (options.controls, "--control")):
+            if value is not None:
+                raise FuzzyError(f"{name} is for sampling: give -n as well")
+        launch.run(options.command, options.mode, options.seed)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
+    return _sample(options, options.count)
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run fuzzyrun.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments, without the program's name; those of the process by default.
+
+    Returns
+    -------
+    int
+        The exit status.
+    """
+    try:
+        status = _dispatch(sys.argv[1:] if argv is None else argv)
+        sys.stdout.flush()
+        return status
+    except FuzzyError as error:
+        message, status = str(error), error.status
+    except KeyboardInterrupt:
+        message, status = "interrupted", 130
+    except OSError as error:
+        full = error.errno == errno.ENOSPC
+        name = f"{error.filename}: " if error.filename else ""
+        message = f"{name}{'the disk is full' if full else error.strerror}"
+        status = 1
+        # What could not be written must not be tried again when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print(f"fuzzyrun: {message}", file=sys.stderr)
+    return status
