@@ -1,7 +1,9 @@
 # libfuzzytorch: make, make check, make bench, make demo. `make help` lists the rest.
 # SPDX-License-Identifier: Apache-2.0
 
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 B       := build
 CSTD    := -std=c11 -D_GNU_SOURCE
 # Never fast-math: it changes the rounding, and at link time it sets FTZ in the host process.
@@ -14,7 +16,7 @@ ALL_CFLAGS = $(CSTD) $(FPFLAGS) $(WARN) -fPIC -fvisibility=hidden $(CFLAGS) -MMD
 
 # One line per ISA: the same units, compiled at that ISA's own vector width.
 ISAS         := ref sse41 avx2 avx2vaes avx512
-ISA_ref      := -DFZ_ISA=ref -DFZ_VBYTES=8 -O2
+ISA_ref      := -DFZ_ISA=ref -DFZ_VBYTES=16 -O2
 ISA_sse41    := -DFZ_ISA=sse41 -DFZ_VBYTES=16 -msse4.1 -maes
 ISA_avx2     := -DFZ_ISA=avx2 -DFZ_VBYTES=32 -mavx2 -mfma -maes
 ISA_avx2vaes := -DFZ_ISA=avx2vaes -DFZ_VBYTES=32 -mavx2 -mfma -maes -mvaes
@@ -61,3 +63,5 @@ clean:
 	rm -rf $(B)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+include targets.mk
