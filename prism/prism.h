@@ -14,7 +14,7 @@
  *            r = prism_word_bits(mode, size, t); an exact result never changes
  *   ud       nearest(x), then one unit of its t-bit representation up or down in magnitude
  *            (w odd: up), exact or not; zero, inf and NaN stay. Conversions follow sr
- *   cestac   an inexact x goes to b (w odd) or a (w even); an exact one stays
+ *   cestac   an inexact x goes up, toward +inf (w odd), or down (w even); an exact one stays
  *
  * docs/design.md states the law in full: overflow, subnormals, how F is rounded.
  */

@@ -117,7 +117,7 @@ FZ_INLINE vd fz_round_f64(fz_sum x, enum prism_mode mode, int t, vi w)
         const vi T = S + below;
         if (mode == PRISM_CESTAC) {
             vi inexact = some | (vi)((T & m) != 0);
-            R = (T & ~m) + ((inexact & w & 1) << D);
+            R = (T & ~m) + ((inexact & (w ^ (vi)((vu)s >> 63)) & 1) << D);
         } else {
             /* The part above T, in [0, ulp(T)], then times 2^(52-D)/ulp(T) to an integer.
              * For |x| < |s| it is ulp(T) - |rho|. */
@@ -161,7 +161,7 @@ FZ_INLINE vd fz_round_f32(fz_sum x, enum prism_mode mode, int t, vi w)
     if (mode == PRISM_CESTAC) {
         vi T = s + below;
         vi inexact = some | (vi)((T & m) != 0);
-        return (vd)((T & ~m) + ((inexact & w & 1) << D));
+        return (vd)((T & ~m) + ((inexact & (w ^ (vi)((vu)s >> 63)) & 1) << D));
     }
     vi tie = (~below & some & 1) | (~some & fz_last_bit(s, D));
     vi R = (s + vi_set((INT64_C(1) << (D - 1)) - 1) + tie) & ~m;

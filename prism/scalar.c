@@ -100,7 +100,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
         break;
     }
     case PRISM_CESTAC:
-        up = inexact && (w & 1);
+        up = inexact && ((w & 1) ^ (uint64_t)x.sign);
         break;
     default:
         up = up_nearest;
