@@ -1,0 +1,191 @@
+/* Start, end, and the way of one call: who calls, what policy says, which stream.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The constructor only does early what the first call would do: nothing relies on the order
+ * of constructors, since a library may well call BLAS from one that runs before ours.
+ */
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "blas.h"
+
+fz_policy fz_policy_now;
+atomic_bool fz_ready;
+
+fz_symbol_info fz_symbol_table[FZ_SYMBOLS] = {
+#define REQUIRED true
+#define OPTIONAL false
+#define FZ_SYMBOL(name, family, kernel, need, result, args) \
+    {#name, #family, FZ_SCOPE_##family, need, 0},
+#include "symbols.def"
+#undef REQUIRED
+#undef OPTIONAL
+};
+
+static uint64_t hash(const char *s)
+{
+    uint64_t h = 0xcbf29ce484222325u;   /* FNV-1a */
+    for (; *s; s++)
+        h = (h ^ (unsigned char)*s) * 0x100000001b3u;
+    return h;
+}
+
+static void once(void)
+{
+    for (int s = 0; s < FZ_SYMBOLS; s++)
+        fz_symbol_table[s].hash = hash(fz_symbol_table[s].name);
+    fz_policy_parse(&fz_policy_now);
+    fz_lineage_init();
+    atomic_store_explicit(&fz_ready, true, memory_order_release);
+}
+
+FZ_COLD void fz_init(void)
+{
+    static pthread_once_t control = PTHREAD_ONCE_INIT;
+    pthread_once(&control, once);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    /* torch linked by the program itself is mapped already. */
+    if (!fz_policy_get()->off)
+        fz_torch_seen();
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    if (!fz_policy_get()->off)
+        fz_report_end();
+}
+
+/* ---- One call ----------------------------------------------------------------------- */
+
+/* Passes if a convolution asked for it: scope conv without blas. */
+#define ONLY_CONV FZ_REASONS
+
+static FZ_COLD unsigned judge(fz_lib *lib, enum fz_symbol s)
+{
+    const fz_policy *p = fz_policy_get();
+    const fz_symbol_info *info = &fz_symbol_table[s];
+    unsigned v = FZ_PERTURBED;
+    if (!lib->scope)
+        v = FZ_BY_LIBRARY;
+    else if (fz_rules_match(&p->exclude, info->name, lib->name))
+        v = FZ_BY_EXCLUDE;
+    else if (p->include.given && !fz_rules_match(&p->include, info->name, lib->name))
+        v = FZ_BY_INCLUDE;
+    else if (!(p->scope & info->scope))
+        v = info->scope == FZ_SCOPE_BLAS && p->scope & FZ_SCOPE_CONV ? ONLY_CONV
+                                                                     : FZ_BY_SCOPE;
+    atomic_store_explicit(&lib->verdict[s], (uint8_t)(v + 1), memory_order_relaxed);
+    if (p->verbose >= 3)
+        fz_say("%s called by %s: %s", info->name, lib->name,
+               v == FZ_PERTURBED ? "perturbed" : v == ONLY_CONV ? "in convolutions"
+                                                                : "passed through");
+    return v;
+}
+
+static enum fz_reason verdict(fz_lib *lib, enum fz_symbol s, const fz_thread *t)
+{
+    unsigned v = atomic_load_explicit(&lib->verdict[s], memory_order_relaxed);
+    v = FZ_LIKELY(v != 0) ? v - 1 : judge(lib, s);
+    if (v == ONLY_CONV)
+        return t->conv ? FZ_PERTURBED : FZ_BY_CONV;
+    return (enum fz_reason)v;
+}
+
+void fz_nearest(fz_call *call, size_t size)
+{
+    call->nearest = true;
+    call->k = fz_kernels_for(fz_policy_get()->isa);
+    call->job = (fz_job){PRISM_NEAREST, size == sizeof(f32) ? 24 : 53, {0, 0},
+                         &fz_host_threads};
+}
+
+/* The original, or our kernel in nearest where there is none to be had. */
+static bool pass(fz_call *call, size_t size)
+{
+    call->real = fz_original(call->lib, call->s);
+    if (FZ_LIKELY(call->real != NULL))
+        return false;
+    fz_nearest(call, size);
+    return true;
+}
+
+bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
+{
+    const fz_policy *p = fz_policy_get();
+    call->s = s;
+    call->lib = fz_lib_of(from);
+    call->t = NULL;
+    call->real = NULL;
+    call->counted = call->nearest = false;
+    if (p->off)
+        return pass(call, size);
+
+    fz_thread *t = call->t = fz_self();
+    if (t->depth++)             /* part of an outer call, which has been counted */
+        return pass(call, size);
+
+    uint64_t ordinal = t->stream->ordinal[s]++;
+    call->counted = true;
+    call->why = verdict(call->lib, s, t);
+    if (call->why != FZ_PERTURBED)
+        return pass(call, size);
+
+    call->k = fz_kernels_for(p->isa);
+    call->job.mode = p->mode;
+    call->job.t = size == sizeof(f32) ? p->t_f32 : p->t_f64;
+    call->job.key = prism_key_derive(
+        prism_key_derive(t->stream->key, fz_symbol_table[s].hash), ordinal);
+    call->job.threads = &fz_host_threads;
+    return true;
+}
+
+void fz_leave(fz_call *call, uint64_t flops)
+{
+    if (!call->t)
+        return;
+    call->t->depth--;
+    if (call->counted)
+        fz_count_call(call->t, call->s, call->why, flops);
+}
+
+/* ---- Illegal arguments -------------------------------------------------------------- */
+
+static void *find_xerbla(const fz_call *call, const char *name)
+{
+    /* The program's own comes first: BLAS's testers bring one. */
+    void *p = dlsym(RTLD_DEFAULT, name);
+    return p ? p : fz_original_name(call->lib, name);
+}
+
+void fz_xerbla(const fz_call *call, const char *routine, int info)
+{
+    void (*xerbla)(const char *, const int *, size_t) = NULL;
+    *(void **)&xerbla = find_xerbla(call, "xerbla_");
+    if (xerbla)
+        xerbla(routine, &info, strlen(routine));
+    else
+        fz_say("parameter %d of %s has an illegal value", info, routine);
+}
+
+void fz_cblas_xerbla(const fz_call *call, const char *routine, int info)
+{
+    void *p = find_xerbla(call, "cblas_xerbla");
+    const fz_lib *home = p ? fz_lib_of(p) : NULL;
+    if (!p) {
+        fz_xerbla(call, routine, info);
+    } else if (fz_match_list("libtorch*,libmkl*", home->name)) {
+        /* MKL's takes the name first. */
+        void (*mkl)(const char *, int) = NULL;
+        *(void **)&mkl = p;
+        mkl(routine, info);
+    } else {
+        void (*netlib)(int, const char *, const char *, ...) = NULL;
+        *(void **)&netlib = p;
+        netlib(info, routine, "");
+    }
+}

@@ -1,0 +1,118 @@
+/* Originals: the function that a call would have reached without us.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The order, which is the dynamic linker's own:
+ *   1. the global scope behind us (RTLD_NEXT): the program, other preloads, RTLD_GLOBAL;
+ *   2. the calling library and its dependencies: where torch's BLAS is, since Python opens
+ *      extension modules RTLD_LOCAL and RTLD_NEXT does not see them. It is asked per calling
+ *      library: SciPy may bring another OpenBLAS than torch, and keeps it;
+ *   3. libtorch_cpu.so and its dependencies;
+ *   4. OpenBLAS, opened RTLD_LOCAL so that it never enters the global scope; said in the
+ *      report.
+ * No lock of ours is held here: the linker has its own, and constructors call us under it.
+ * Racing threads find the same address.
+ */
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+#include "shim.h"
+
+static atomic_bool provided[FZ_SYMBOLS];
+void *(*fz_real_dlopen)(const char *, int);
+
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+extern const char _end[] __attribute__((visibility("hidden")));
+
+bool fz_ours(const void *address)
+{
+    const char *p = address;
+    return p >= __ehdr_start && p < _end;
+}
+
+void *fz_next(const char *name)
+{
+    void *p = dlsym(RTLD_NEXT, name);
+    return p && !fz_ours(p) ? p : NULL;
+}
+
+static void *open_library(const char *path, int flags)
+{
+    if (!fz_real_dlopen)
+        *(void **)&fz_real_dlopen = dlsym(RTLD_NEXT, "dlopen");
+    return fz_real_dlopen ? fz_real_dlopen(path, flags) : NULL;
+}
+
+/* A handle without a new reference to keep: the count is given back at once, the library
+ * stays, since it is calling us. */
+static void *handle_of(const char *path)
+{
+    void *h = *path ? open_library(path, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    if (h)
+        dlclose(h);
+    return h;
+}
+
+static void *in_handle(void *h, const char *name)
+{
+    void *p = h ? dlsym(h, name) : NULL;
+    return p && !fz_ours(p) ? p : NULL;
+}
+
+void *fz_torch_handle(void)
+{
+    return fz_torch_seen() ? handle_of(fz_torch_path()) : NULL;
+}
+
+void *fz_original_name(const fz_lib *lib, const char *name)
+{
+    void *p = fz_next(name);
+    if (!p && lib && lib->map)
+        p = in_handle(handle_of(lib->path), name);
+    if (!p)
+        p = in_handle(fz_torch_handle(), name);
+    return p;
+}
+
+static void *from_openblas(const char *name)
+{
+    static _Atomic(void *) handle;
+    static atomic_bool tried;
+    void *h = atomic_load(&handle);
+    if (!h && !atomic_exchange(&tried, true)) {
+        h = open_library("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);
+        if (!h)
+            h = open_library("libopenblas.so", RTLD_NOW | RTLD_LOCAL);
+        atomic_store(&handle, h);
+    }
+    return in_handle(h, name);
+}
+
+static FZ_COLD void *find_original(fz_lib *lib, enum fz_symbol s)
+{
+    const fz_symbol_info *info = &fz_symbol_table[s];
+    fz_thread *t = fz_self();
+    t->depth++;
+    void *p = fz_original_name(lib, info->name);
+    if (!p && info->scope == FZ_SCOPE_BLAS) {
+        p = from_openblas(info->name);
+        if (p && !atomic_exchange(&provided[s], true) && fz_policy_get()->verbose >= 2)
+            fz_say("%s has no original in this process: OpenBLAS serves it", info->name);
+    }
+    t->depth--;
+    if (p)
+        atomic_store_explicit(&lib->real[s], p, memory_order_release);
+    return p;
+}
+
+void *fz_original(fz_lib *lib, enum fz_symbol s)
+{
+    void *p = atomic_load_explicit(&lib->real[s], memory_order_acquire);
+    return FZ_LIKELY(p != NULL) ? p : find_original(lib, s);
+}
+
+bool fz_provided(enum fz_symbol s)
+{
+    return atomic_load(&provided[s]);
+}

@@ -1,0 +1,247 @@
+/* What the files of the shim share: policy, calling library, lineage, counters, one call.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_SHIM_H
+#define FZ_SHIM_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../kernels/kernels.h"
+
+#define FZ_VERSION "0.1.0"
+#define FZ_EXPORT __attribute__((visibility("default")))
+#define FZ_COLD __attribute__((cold, noinline))
+#define FZ_LIKELY(x) __builtin_expect(!!(x), 1)
+#define FZ_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/* An int argument in its 64-bit register or slot; see symbols.def. */
+typedef long fz_int;
+
+/* ---- The list ---------------------------------------------------------------------- */
+
+enum fz_symbol {
+#define FZ_SYMBOL(name, family, kernel, need, result, args) FZ_SYM_##name,
+#include "symbols.def"
+    FZ_SYMBOLS
+};
+
+enum fz_scope {
+    FZ_SCOPE_BLAS = 1, FZ_SCOPE_LAPACK = 2, FZ_SCOPE_CONV = 4, FZ_SCOPE_MATH = 8,
+    FZ_SCOPE_INST = 16, FZ_SCOPE_ALL = 31
+};
+/* The layers that this version has. */
+#define FZ_SCOPE_BUILT (FZ_SCOPE_BLAS | FZ_SCOPE_CONV)
+
+/* Prototypes and function types of all symbols: fn_sgemm_ is the type of sgemm_. */
+#define FZ_SYMBOL(name, family, kernel, need, result, args) \
+    typedef result fn_##name args; \
+    FZ_EXPORT fn_##name name;
+#include "symbols.def"
+
+typedef struct fz_symbol_info {
+    const char *name;
+    const char *family;
+    unsigned scope;     /* FZ_SCOPE_ bit of the family */
+    bool required;
+    uint64_t hash;      /* names the symbol's streams: stable when the list grows */
+} fz_symbol_info;
+
+extern fz_symbol_info fz_symbol_table[FZ_SYMBOLS];
+
+/* ---- Policy: the environment, parsed once (policy.c) -------------------------------- */
+
+typedef struct fz_rule {
+    const char *symbol, *library;
+} fz_rule;
+
+typedef struct fz_rules {
+    fz_rule *rule;
+    unsigned n;
+    bool given;
+} fz_rules;
+
+typedef struct fz_policy {
+    bool off;
+    enum prism_mode mode;
+    const char *mode_name;
+    uint64_t seed;
+    bool seed_drawn;
+    int t_f32, t_f64;
+    unsigned scope;
+    enum prism_isa isa;
+    bool isa_untested;
+    const char *libs;           /* patterns with commas, as given; NULL: torch's own */
+    fz_rules exclude, include;
+    const char *report;         /* NULL: none; "stderr"; a path with %p and %r */
+    bool report_callers;
+    const char *cache;
+    int verbose;
+    prism_key lineage;          /* of the process, from FUZZY_LINEAGE or the root */
+} fz_policy;
+
+extern fz_policy fz_policy_now;
+extern atomic_bool fz_ready;
+void fz_init(void);
+
+static inline const fz_policy *fz_policy_get(void)
+{
+    if (FZ_UNLIKELY(!atomic_load_explicit(&fz_ready, memory_order_acquire)))
+        fz_init();
+    return &fz_policy_now;
+}
+
+/* Fill *p from the environment; ends the process with status 2 on a bad value. */
+void fz_policy_parse(fz_policy *p);
+/* One warning for each FUZZY_ variable that this version does not know. */
+void fz_policy_warn_unknown(void);
+/* Does text match one of the patterns (separated by commas, * wildcards)? */
+bool fz_match(const char *pattern, const char *text);
+bool fz_match_list(const char *patterns, const char *text);
+/* FUZZY_EXCLUDE and FUZZY_INCLUDE. */
+void fz_rules_read(fz_rules *r, const char *variable, const char *path);
+bool fz_rules_match(const fz_rules *r, const char *symbol, const char *library);
+
+/* ---- Log: no malloc, no stdio (log.c) ----------------------------------------------- */
+
+/* Formats: %s, %d (int), %u (uint64_t), %x (uint64_t, hex), %c, %%. */
+typedef struct fz_text {
+    char *p;
+    size_t n, cap;
+    int fd;             /* >= 0: written out when full */
+    bool failed;
+} fz_text;
+
+void fz_text_add(fz_text *t, const char *format, ...);
+void fz_text_flush(fz_text *t);
+/* One line on stderr with our prefix. */
+void fz_say(const char *format, ...);
+/* The same, then _exit(2): nothing has been computed yet. */
+void fz_die(const char *format, ...) __attribute__((noreturn));
+
+/* ---- Calling libraries and originals (libs.c, resolve.c) ---------------------------- */
+
+/* Why a call was not perturbed; 0 if it was. */
+enum fz_reason {
+    FZ_PERTURBED, FZ_BY_LIBRARY, FZ_BY_SCOPE, FZ_BY_EXCLUDE, FZ_BY_INCLUDE,
+    FZ_BY_CONV,         /* scope conv without blas: no convolution asked for it */
+    FZ_BY_PACK,         /* operands packed by the original */
+    FZ_REASONS
+};
+
+typedef struct fz_lib {
+    const void *map;                    /* link map; NULL: code outside any library */
+    uintptr_t lo, hi;
+    char name[160];                     /* base name, for patterns */
+    char path[256];
+    bool scope;                         /* FUZZY_LIBS */
+    _Atomic uint8_t verdict[FZ_SYMBOLS];/* fz_reason + 1; 0: not known yet */
+    _Atomic(void *) real[FZ_SYMBOLS];
+    _Atomic(void *) gomp_parallel;
+    _Atomic(void *) gomp_thread_num;
+    _Atomic(void *) torch_real[2];
+} fz_lib;
+
+fz_lib *fz_lib_of(const void *address);
+/* The function that a call from lib would have reached without us; OpenBLAS's where there
+ * is none; NULL if that is missing too. */
+void *fz_original(fz_lib *lib, enum fz_symbol s);
+/* The same by name, without cache. */
+void *fz_original_name(const fz_lib *lib, const char *name);
+/* Symbols served by OpenBLAS since no original was found. */
+bool fz_provided(enum fz_symbol s);
+bool fz_ours(const void *address);
+/* The function of that name that comes after us in the global scope. */
+void *fz_next(const char *name);
+/* Handle of libtorch_cpu.so, or NULL. */
+void *fz_torch_handle(void);
+const char *fz_torch_path(void);
+/* Is libtorch mapped? The first time that it is: start line, counters, report file. */
+bool fz_torch_seen(void);
+extern atomic_bool fz_torch_mapped;
+extern void *(*fz_real_dlopen)(const char *, int);
+
+/* ---- Lineage: whose random numbers (lineage.c) -------------------------------------- */
+
+typedef struct fz_stream {
+    prism_key path;                     /* names the lineage, whatever the seed */
+    prism_key key;                      /* path under the seed */
+    uint64_t threads, forks, execs, regions;    /* ordinals given out to children */
+    uint64_t ordinal[FZ_SYMBOLS];
+} fz_stream;
+
+struct fz_slot;
+
+typedef struct fz_thread {
+    bool known;
+    int depth;                  /* > 0: inside a kernel or an original */
+    int conv;                   /* > 0: inside a convolution of torch */
+    int region;                 /* > 0: inside a parallel region */
+    fz_stream *stream;
+    struct fz_slot *slot;
+    fz_stream own;
+} fz_thread;
+
+extern __thread fz_thread fz_tls __attribute__((tls_model("initial-exec")));
+void fz_thread_begin(void);
+
+static inline fz_thread *fz_self(void)
+{
+    if (FZ_UNLIKELY(!fz_tls.known))
+        fz_thread_begin();
+    return &fz_tls;
+}
+
+void fz_lineage_init(void);
+void fz_lineage_text(char out[64], prism_key path, uint64_t seed);
+extern bool fz_forked;          /* in a forked child: OpenMP teams of the parent are gone */
+
+/* ---- Threads of the host's OpenMP (threads.c) --------------------------------------- */
+
+extern const fz_threads fz_host_threads;
+void fz_threads_resolve(void);
+
+/* ---- Counters and report (counters.c, report.c) ------------------------------------- */
+
+typedef struct fz_count {
+    uint64_t calls[FZ_REASONS];
+    uint64_t flops[2];          /* perturbed, passed through */
+} fz_count;
+
+void fz_count_call(fz_thread *t, enum fz_symbol s, enum fz_reason why, uint64_t flops);
+void fz_count_sum(enum fz_symbol s, fz_count *sum);
+void fz_counters_forked(void);
+void fz_report_check(const fz_policy *p);
+void fz_report_begin(void);
+void fz_report_end(void);
+void fz_report_forked(void);
+int fz_report_path(const char *pattern, char *out, size_t cap);
+
+/* ---- One call (init.c) --------------------------------------------------------------- */
+
+typedef struct fz_call {
+    const fz_kernels *k;
+    fz_job job;
+    fz_thread *t;
+    fz_lib *lib;
+    void *real;                 /* the original, where the call is passed through */
+    enum fz_symbol s;
+    enum fz_reason why;
+    bool counted;
+    bool nearest;               /* passed through, but there is no original: our kernel */
+} fz_call;
+
+/* What becomes of a call of s that returns to `from`. True: compute it with call->k and
+ * call->job; false: call call->real. Either way fz_leave() afterwards. */
+bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size);
+void fz_leave(fz_call *call, uint64_t flops);
+/* Illegal argument number `info`: the process's xerbla_ or cblas_xerbla. */
+void fz_xerbla(const fz_call *call, const char *routine, int info);
+void fz_cblas_xerbla(const fz_call *call, const char *routine, int info);
+
+#define FZ_FROM __builtin_return_address(0)
+
+#endif
