@@ -36,7 +36,8 @@ Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stoc
       --version       the version
 
 Without -n, fuzzyrun becomes COMMAND and its exit status is COMMAND's. With -n it is 0 when
-all samples succeeded, 1 when something failed on the way, 130 after Ctrl-C.
+all samples succeeded and were perturbed, 1 when one was not or something failed on the way,
+2 for wrong use, 130 after Ctrl-C.
 A COMMAND finds in its environment FUZZY_SAMPLE (1 to N, 0 in a control) and FUZZY_SAMPLE_DIR,
 a folder of its own: files it writes there are kept and compared.
 """
@@ -130,7 +131,12 @@ def _sample(options: _Options, count: int) -> int:
         return 130
     for line in summary.lines(samples, done, count):
         print(line)
-    return 0 if len(samples) == count and all(run.ok for run in samples) else 1
+    good = len(samples) == count and all(run.ok for run in samples)
+    bare = summary.unperturbed(samples)
+    if bare:
+        print(f"fuzzyrun: nothing was perturbed in {len(bare)} of {len(samples)} samples: does "
+              f"the command use PyTorch on the CPU?", file=sys.stderr)
+    return 0 if good and not bare else 1
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

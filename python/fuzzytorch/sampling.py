@@ -131,7 +131,8 @@ class Sampler:
     def _environment(self, job: _Job, part: Path) -> dict[str, str]:
         env = dict(self._env)
         _, comma, callers = env.get("FUZZY_REPORT", "").partition(",")
-        env["FUZZY_REPORT"] = str(part / "report.json") + comma + callers
+        report = str(part / "report.json").replace("%", "%%")
+        env["FUZZY_REPORT"] = report + comma + callers
         env["FUZZY_MODE"] = "off" if job.control else self.study["mode"]
         env["FUZZY_SEED"] = str(self._seed_of(job))
         # Samples count from 1; 0 is a run without rounding.

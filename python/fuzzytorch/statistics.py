@@ -14,6 +14,7 @@ significant bits with probability p. Nothing but the standard library is needed 
 
 from __future__ import annotations
 
+import functools
 import math
 from statistics import NormalDist, fmean
 from typing import NamedTuple, Optional, Sequence
@@ -94,6 +95,7 @@ def chi2_quantile(probability: float, degrees: int) -> float:
             high = middle
 
 
+@functools.lru_cache(maxsize=None)
 def delta(n: int, probability: float = 0.95, confidence: float = 0.95) -> float:
     """Return delta(n), the bits that `n` samples cost: a small sample may spread too little.
 
@@ -200,12 +202,12 @@ def significant(
     if min(samples) == max(samples):
         return Estimate(n, samples[0], 0.0, ceiling_bits(n, kind), True, n)
     # Scaled first, so that neither the squares nor the sum leave the range of a double.
-    scale = max(abs(x) for x in samples)
-    scaled = [x / scale for x in samples]
+    exponent = math.frexp(max(abs(x) for x in samples))[1]
+    scaled = [math.ldexp(x, -exponent) for x in samples]
     mean = fmean(scaled)
     sd = math.sqrt(math.fsum((x - mean) ** 2 for x in scaled) / (n - 1))
-    base = mean if reference is None else reference / scale
+    base = mean if reference is None else math.ldexp(reference, -exponent)
     bits = None
     if base != 0.0:
         bits = max(0.0, -math.log2(sd / abs(base)) - delta(n))
-    return Estimate(n, mean * scale, sd * scale, bits, False, n)
+    return Estimate(n, math.ldexp(mean, exponent), math.ldexp(sd, exponent), bits, False, n)

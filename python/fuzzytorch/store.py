@@ -102,6 +102,22 @@ class Run:
         """The folder that the command knew as FUZZY_SAMPLE_DIR."""
         return self.folder / "files"
 
+    def perturbed(self) -> Optional[int]:
+        """Return the calls that the library's reports call perturbed, None without a report.
+
+        Notes
+        -----
+        Processes of one run that find report.json taken write report.json.PID.
+        """
+        calls = None
+        for path in self.folder.glob("report.json*"):
+            try:
+                totals = json.loads(path.read_text(encoding="utf-8"))["totals"]
+                calls = (calls or 0) + int(totals["perturbed"]["calls"])
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return calls
+
     def text(self) -> str:
         """Return its stdout, with its own folder's path put back to a name common to all."""
         text = (self.folder / "stdout").read_text(encoding="utf-8", errors="replace")

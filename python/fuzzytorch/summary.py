@@ -164,6 +164,12 @@ def file_lines(samples: Sequence[Run]) -> list[str]:
             + (f": {_some(differ)}" if differ else "")]
 
 
+def unperturbed(samples: Sequence[Run]) -> list[Run]:
+    """Return the finished samples that were to be perturbed and show no perturbed call."""
+    return [run for run in samples
+            if run.ok and run.status["mode"] != "off" and not run.perturbed()]
+
+
 def lines(samples: Sequence[Run], controls: Sequence[Run], wanted: int) -> list[str]:
     """Return the summary of a study.
 
@@ -180,6 +186,11 @@ def lines(samples: Sequence[Run], controls: Sequence[Run], wanted: int) -> list[
     for run in failed:
         text.append(f"  sample {run.status['sample']} (seed {run.status['seed']}) failed with "
                     f"exit status {run.status['exit_status']}: {run.folder}/stderr")
+    bare = unperturbed(samples)
+    if bare:
+        text.append(f"  NOTHING PERTURBED in {len(bare)} of {len(good)} samples (no report of "
+                    f"the library, or one without a perturbed call): what follows says "
+                    f"nothing about rounding; see {bare[0].folder}/stderr")
     if controls:
         text += control_lines(controls)
     if good:

@@ -1,0 +1,49 @@
+"""Train a small CNN on handwritten digits, test it, print accuracy and test loss.
+
+SPDX-License-Identifier: Apache-2.0
+
+A stock PyTorch program: it knows nothing of libfuzzytorch. Its own seed is fixed, so that
+two plain runs print the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch import nn
+
+from digits import evaluate, load, network
+
+
+def main() -> None:
+    """Train, test, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, dropout and batches")
+    parser.add_argument("--save", metavar="FILE", help="write the trained weights here")
+    options = parser.parse_args()
+
+    torch.manual_seed(options.seed)
+    images, labels, test_images, test_labels = load()
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for epoch in range(options.epochs):
+        model.train()
+        total = 0.0
+        for batch in torch.randperm(len(labels)).split(64):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+        print(f"epoch {epoch + 1}: training loss {total / len(labels):.9g}", flush=True)
+    accuracy, loss = evaluate(model, test_images, test_labels)
+    print(f"test accuracy: {accuracy:.6f}")
+    print(f"test loss: {loss:.9g}")
+    if options.save:
+        torch.save(model.state_dict(), options.save)
+
+
+if __name__ == "__main__":
+    main()
