@@ -111,7 +111,7 @@ class Significant(unittest.TestCase):
         self.assertTrue(significant([0.0] * 5).equal)
 
     def test_no_digit_left(self) -> None:
-        self.assertEqual(significant([1.0, -3.0, 2.0]).bits, 0)
+        self.assertEqual(significant([1.0, -3.0, 4.0]).bits, 0)
 
     def test_mean_zero(self) -> None:
         self.assertIsNone(significant([1.0, -1.0]).bits)
