@@ -109,7 +109,9 @@ int main(int argc, char **argv)
         Suite *(*make)(void);
     } suites[] = {{"oracle", suite_oracle},
                   {"scalar", suite_scalar},
-                  {"arrays", suite_arrays}};
+                  {"arrays", suite_arrays},
+                  {"laws", suite_laws},
+                  {"words", suite_words}};
     const int count = sizeof suites / sizeof *suites;
     setvbuf(stdout, NULL, _IOLBF, 0);
     int bad = report_isas();

@@ -12,6 +12,11 @@
 Suite *suite_oracle(void);
 Suite *suite_scalar(void);
 Suite *suite_arrays(void);
+Suite *suite_laws(void);
+Suite *suite_words(void);
+Suite *suite_kernels(void);
+Suite *suite_gemm_laws(void);
+Suite *suite_blas(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);

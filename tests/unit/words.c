@@ -101,9 +101,10 @@ void words_open(words_source *s, enum words_order order, size_t size, uint64_t s
     s->r = prism_word_bits(PRISM_SR, size, size == sizeof(f32) ? 24 : 53);
     s->seed = seed;
     s->key = prism_key_derive(prism_key_seed(seed), 1);
+    const uint32_t role = size == sizeof(f64) ? FZ_STRAND_WIDE : 0;
     for (int i = 0; i < lanes_in(s); i++) {
         prism_key k = order == WORDS_THREADS ? prism_key_derive(s->key, (uint64_t)i) : s->key;
-        s->strands[i] = open_strand(k, 0, 0, order == WORDS_THREADS ? 0 : (uint32_t)i);
+        s->strands[i] = open_strand(k, 0, 0, (order == WORDS_THREADS ? 0 : (uint32_t)i) | role);
     }
 }
 
@@ -117,7 +118,7 @@ static void refill(words_source *s)
         prism_key k = s->order == WORDS_SEEDS
                           ? prism_key_derive(prism_key_seed(s->seed + s->next), 1)
                           : prism_key_derive(s->key, s->next);
-        prism_strand t = open_strand(k, 0, 0, 0);
+        prism_strand t = open_strand(k, 0, 0, s->size == sizeof(f64) ? FZ_STRAND_WIDE : 0);
         s->next++;
         s->queued = words_of(&t, s->size, s->r, s->queue);
         break;
