@@ -46,6 +46,9 @@ $(B)/libprism.a: $(PRISM_OBJ)
 $(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
+# The exceptions of torch's C++ pass through these wrappers.
+$(B)/shim/conv.o: ALL_CFLAGS += -fexceptions
+
 $(B)/libfuzzytorch.so: $(PRISM_OBJ) $(KERNELS_OBJ) $(SHIM_OBJ) shim/exports.map
 	$(CC) -shared -Wl,-z,defs -Wl,-z,now -Wl,--version-script=shim/exports.map \
 	    -Wl,-soname,libfuzzytorch.so -o $@ $(filter %.o,$^) -ldl -lpthread

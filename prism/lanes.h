@@ -35,8 +35,11 @@ FZ_INLINE void fz_lanes_open(vi *st, fz_law l, int lanes, prism_key key, uint32_
                              uint32_t b, uint32_t first)
 {
     const int per = l.wide ? 4 : 8;
-    if (!l.r)
+    if (!l.r) {
+        for (int i = 0; i < FZ_STATES(lanes, l.wide); i++)
+            st[i] = vi_set(0);
         return;
+    }
     for (int i = 0; i < lanes / per; i += SPV)
         fz_strands_open(st + i * NV / SPV, key, a, b,
                         (first / (uint32_t)per + (uint32_t)i) |

@@ -1,0 +1,261 @@
+/* sgemm: microkernels and their preconditions. The unit built per ISA.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Stochastic rounding carries the float sums in f64, scaled by 2^-896. The scale puts the
+ * float's subnormal range onto the f64's: 2^-126 becomes 2^-1022, and the spacing 2^-149
+ * becomes 29 bits above the f64's own, as it is for normal numbers. So one fma, one integer
+ * addition of 29 random bits and one mask are the law, subnormals included: the f64 rounding
+ * of the fma is F's rounding to r bits. Only overflow has to be ruled out beforehand.
+ *
+ * nearest and ud need the nearest float only, which the f32 fma gives; cestac the two directed
+ * ones, which it gives with rounding upward as fma(a,b,c) and -(-(ab)-c).
+ */
+#include "gemm.h"
+
+#include "tables.h"
+
+#define T f32
+#define IS_F32 1
+#define UNIT (8 * SPV)
+#define NAME(base) FZ_FN(base##_f32)
+
+#define SCALE 0x1p-896
+#define UNSCALE 0x1p896
+
+typedef struct block block;
+static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
+
+#include "gemm_tmpl.h"
+
+/* ---- packing for SR: f64, B scaled, its columns in the order of a strand's halves -------------- */
+
+static void widen_a(const f32 *src, ptrdiff_t n, f64 *dst)
+{
+    for (ptrdiff_t i = 0; i < n; i += L)
+        vd_store(dst + i, vd_load_f32(src + i));
+}
+
+/* Row of a unit: lanes 0-3 of each strand, then lanes 4-7. */
+static void widen_b(const f32 *src, ptrdiff_t n, f64 *dst)
+{
+    const vd scale = vd_set(SCALE);
+    const fz_law l = {PRISM_SR, 24, 29, 0, 1};
+    for (ptrdiff_t i = 0; i < n; i += UNIT)
+        for (int v = 0; v < UNIT / L; v++)
+            vd_store(dst + i + v * L, fz_load(src + i, 1, fz_at(l, v), fz_gap(l)) * scale);
+}
+
+/* ---- SR ------------------------------------------------------------------------------------------ */
+
+/* HALF vectors hold lanes 0-3 of a unit's strands, HALF more its lanes 4-7; NV states. */
+#define HALF NV
+
+FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, int row, int col,
+                       int kc, uint32_t kblock, const f64 *pa, const f64 *pb)
+{
+    const int r = 53 - t;
+    const vi m = vi_set((INT64_C(1) << r) - 1);
+    const fz_law l = {PRISM_SR, 24, 29, 0, 1};
+    vd acc[R][U][2 * HALF];
+    vi st[R][U][NV];
+    for (int i = 0; i < R; i++)
+        for (int u = 0; u < U; u++) {
+            f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
+            fz_lanes_open(st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
+                          kblock, (uint32_t)(b->j0 + col + u * UNIT));
+            for (int v = 0; v < 2 * HALF; v++)
+                acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) * vd_set(SCALE)
+                                      : vd_set(0);
+        }
+    for (int k = 0; k < kc; k++) {
+        for (int u = 0; u < U; u++) {
+            vd x[2 * HALF];
+            for (int v = 0; v < 2 * HALF; v++)
+                x[v] = vd_load(pb + (u * kc + k) * UNIT + v * L);
+            for (int i = 0; i < R; i++) {
+                const vd a = vd_set(pa[k * MR + i]);
+                for (int v = 0; v < NV; v++) {
+                    const vi s = st[i][u][v];
+#if FZ_HAVE_FMA
+                    vd hi = vd_fma(a, x[v], acc[i][u][v]);
+                    vd lo = vd_fma(a, x[HALF + v], acc[i][u][HALF + v]);
+#else
+                    vd hi = a * x[v] + acc[i][u][v];
+                    vd lo = a * x[HALF + v] + acc[i][u][HALF + v];
+#endif
+                    acc[i][u][v] = (vd)(((vi)hi + (vi)((vu)s >> (64 - r))) & ~m);
+                    acc[i][u][HALF + v] = (vd)(((vi)lo + (s & m)) & ~m);
+                    st[i][u][v] = fz_strand_step(s);
+                }
+            }
+        }
+    }
+    for (int i = 0; i < R; i++)
+        for (int u = 0; u < U; u++) {
+            f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
+            for (int v = 0; v < 2 * HALF; v++)
+                fz_store(sum, 1, fz_at(l, v), fz_gap(l), acc[i][u][v] * vd_set(UNSCALE));
+        }
+}
+
+/* ---- nearest, ud, cestac --------------------------------------------------------------------------- */
+
+#if FZ_HAVE_FMA
+/* r = round(a*b + c); st holds the words in the lanes' sign bits. */
+FZ_INLINE vf native_step(enum prism_mode mode, vf a, vf b, vf c, vw st)
+{
+    vf r = vf_fma(a, b, c);
+    if (mode == PRISM_NEAREST)
+        return r;
+    if (mode == PRISM_UD) {
+#if FZ_VBYTES == 64
+        __mmask16 moves = _mm512_test_epi32_mask((__m512i)r, _mm512_set1_epi32(0x7fffffff));
+        __m512i by = _mm512_or_si512(_mm512_srai_epi32((__m512i)~st, 31),
+                                     _mm512_set1_epi32(1));
+        return (vf)_mm512_mask_add_epi32((__m512i)r, moves, (__m512i)r, by);
+#else
+        vw by = (~st >> 31) | 1;
+        return (vf)((vw)r + (by & ~(vw)(r == 0)));
+#endif
+    }
+#if FZ_VBYTES == 64
+    __m512 minus = _mm512_fnmsub_ps(a, b, c);
+    __m512 down = (__m512)((vw)minus ^ vw_set(INT32_MIN));
+    __mmask16 up = _mm512_movepi32_mask((__m512i)st) | _mm512_cmp_ps_mask(r, down, _CMP_EQ_OQ);
+    return _mm512_mask_blend_ps(up, down, r);
+#else
+    vf minus = _mm256_fnmsub_ps(a, b, c);
+    vf down = (vf)((vw)minus ^ vw_set(INT32_MIN));
+    return _mm256_blendv_ps(down, r, (__m256)(st | (vw)(r == down)));
+#endif
+}
+
+FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const block *b,
+                           int row, int col, int kc, uint32_t kblock, const f32 *pa,
+                           const f32 *pb)
+{
+    const fz_law l = {mode, 24, mode == PRISM_NEAREST ? 0 : 1, 0, 1};
+    vf acc[R][U];
+    vi st[R][U];
+    for (int i = 0; i < R; i++)
+        for (int u = 0; u < U; u++) {
+            f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
+            fz_lanes_open(&st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
+                          kblock, (uint32_t)(b->j0 + col + u * UNIT));
+            acc[i][u] = kblock ? vf_load(sum) : vf_set(0);
+        }
+    for (int k0 = 0; k0 < kc; k0 += 32) {
+        vw bits[R][U];
+        int end = kc - k0 < 32 ? kc : k0 + 32;
+        for (int i = 0; i < R; i++)
+            for (int u = 0; u < U; u++) {
+                bits[i][u] = l.r ? (vw)st[i][u] : (vw){0};
+                if (l.r)
+                    st[i][u] = fz_strand_step(st[i][u]);
+            }
+        for (int k = k0; k < end; k++)
+            for (int u = 0; u < U; u++) {
+                const vf x = vf_load(pb + (u * kc + k) * UNIT);
+                for (int i = 0; i < R; i++) {
+                    acc[i][u] = native_step(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
+                                            bits[i][u]);
+                    if (l.r)
+                        bits[i][u] += bits[i][u];
+                }
+            }
+    }
+    for (int i = 0; i < R; i++)
+        for (int u = 0; u < U; u++)
+            vf_store(b->sum + (row + i) * NC + col + u * UNIT, acc[i][u]);
+}
+#endif
+
+/* ---- tiles of a block ---------------------------------------------------------------------------- */
+
+/* One tile of R rows and U units by the path of the mode. pa: f64 for SR, f32 else. */
+FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U, const block *b,
+                    int row, int col, int kc, uint32_t kblock)
+{
+    ptrdiff_t at_a = (ptrdiff_t)row * kc, at_b = (ptrdiff_t)col * kc;
+    if (mode == PRISM_SR)
+        sr_tile(R, U, full ? 24 : b->p->law.t, b, row, col, kc, kblock,
+                (const f64 *)b->pa + at_a, (const f64 *)b->pb + at_b);
+#if FZ_HAVE_FMA
+    else
+        native_tile(mode, R, U, b, row, col, kc, kblock, (const f32 *)b->pa + at_a,
+                    (const f32 *)b->pb + at_b);
+#endif
+}
+
+/* Few rows: more columns at once, so that as many chains of additions run side by side. */
+FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc, uint32_t kblock)
+{
+    for (int j = 0; j < b->cols;) {
+        int units = (b->cols - j + UNIT - 1) / UNIT, step = 1;
+        for (int i = 0; i < b->rows; i += MR) {
+            int rows = b->rows - i;
+            if (b->rows == 1 && units >= 4) {
+                tile(mode, full, 1, 4, b, i, j, kc, kblock);
+                step = 4;
+            } else if (b->rows == 2 && units >= 2) {
+                tile(mode, full, 2, 2, b, i, j, kc, kblock);
+                step = 2;
+            } else if (rows >= 4) {
+                tile(mode, full, 4, 1, b, i, j, kc, kblock);
+            } else if (rows == 3) {
+                tile(mode, full, 3, 1, b, i, j, kc, kblock);
+            } else if (rows == 2) {
+                tile(mode, full, 2, 1, b, i, j, kc, kblock);
+            } else {
+                tile(mode, full, 1, 1, b, i, j, kc, kblock);
+            }
+        }
+        j += step * UNIT;
+    }
+}
+
+/* The quicker path, where its preconditions hold. 0: nothing was done. */
+static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
+{
+    const product *p = b->p;
+    const fz_law l = p->law;
+    const ptrdiff_t na = (ptrdiff_t)((b->rows + MR - 1) / MR) * MR * kc;
+    const ptrdiff_t nb = (ptrdiff_t)((b->cols + UNIT - 1) / UNIT) * UNIT * kc;
+    const int sr = l.mode == PRISM_SR;
+    if (p->k > 1 << 22 || (sr ? l.t < 21 : l.t != 24 || !FZ_HAVE_FMA))
+        return 0;
+    f32 *const raw = (f32 *)b->pb + 2 * NC * KC - nb; /* behind what is widened from it */
+    f32 *a = sr ? (f32 *)b->pa + 2 * MC * KC - na : b->pa, *bb = sr ? raw : b->pb;
+    pack_a(b, k0, kc, a);
+    pack_b(b, k0, kc, bb);
+    const fz_range ra = fz_range_f32(a, na), rb = fz_range_f32(bb, nb);
+    /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and inf
+     * fail here as well. */
+    b->bound += ra.max * rb.max * kc;
+    if (!(b->bound < 0x1p126))
+        return 0;
+    /* Every exact sum is a multiple of this: no subnormals, FTZ and DAZ cannot matter. */
+    const f64 grid = ra.min * rb.min * 0x1p-46;
+    if (p->ftz && !(grid >= 0x1p-126 && ra.min >= 0x1p-126 && rb.min >= 0x1p-126))
+        return 0;
+    /* Without fma the scaled product itself must be exact. */
+    if (sr && !FZ_HAVE_FMA && !(grid * SCALE >= 0x1p-1074))
+        return 0;
+    _mm_setcsr(FZ_CSR_MASKS | (l.mode == PRISM_CESTAC ? FZ_CSR_RU : FZ_CSR_RN));
+    if (sr) {
+        widen_a(a, na, b->pa);
+        widen_b(bb, nb, b->pb);
+        if (l.t == 24)
+            tiles(PRISM_SR, 1, b, kc, kblock);
+        else
+            tiles(PRISM_SR, 0, b, kc, kblock);
+    } else if (l.mode == PRISM_UD) {
+        tiles(PRISM_UD, 1, b, kc, kblock);
+    } else if (l.mode == PRISM_CESTAC) {
+        tiles(PRISM_CESTAC, 1, b, kc, kblock);
+    } else {
+        tiles(PRISM_NEAREST, 1, b, kc, kblock);
+    }
+    return 1;
+}

@@ -1,0 +1,168 @@
+/* dgemm: microkernels and their preconditions. The unit built per ISA.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Stochastic rounding of x = a*b + c with rounding toward zero throughout: TwoProd and TwoSum
+ * give x = s + rho, where TwoSum's rest is faithful, not exact, under directed rounding
+ * (Boldo, Graillat and Muller 2017), which moves F by less than one unit of 2^-52 and leaves
+ * exact results exact. RZ(s + rho) is a, the neighbour nearer zero; its exponent gives the
+ * spacing, also at powers of two; and RZ(s + (rho + u*spacing)) with u uniform in [0, 1) is b
+ * with probability (x - a)/(b - a).
+ */
+#include "gemm.h"
+
+#include "tables.h"
+
+#define T f64
+#define IS_F32 0
+#define UNIT 8
+#define NAME(base) FZ_FN(base##_f64)
+
+typedef struct block block;
+static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
+
+#include "gemm_tmpl.h"
+
+/* Vectors, and as many states, of a unit. */
+#define VECS (UNIT / L)
+
+/* a*b + c rounded toward a or b; rounding direction toward zero, FTZ and DAZ set, so that a
+ * zero's random bits, which are subnormal, cost nothing. */
+FZ_INLINE vd sr_step(vd a, vd b, vd c, vi st)
+{
+    const vi exponent = vi_set(~FZ_MANT);
+    fz_sum p = fz_two_prod(a, b);
+    vd s = c + p.s, t = s - c;
+    vd rho = ((c - (s - t)) + (p.s - t)) + p.rho;
+    vi e = (vi)(s + rho) & exponent;                  /* sign and spacing * 2^52 */
+    vd u = (vd)(e | (vi)((vu)st >> 12)) - (vd)e;
+#if FZ_HAVE_FMA
+    return s + vd_fma(u, vd_set(0x1p-52), rho);
+#else
+    return s + (u * vd_set(0x1p-52) + rho);           /* the product is exact */
+#endif
+}
+
+#if FZ_HAVE_FMA
+/* nearest, ud, cestac; st holds the words in the lanes' sign bits. */
+FZ_INLINE vd native_step(enum prism_mode mode, vd a, vd b, vd c, vi st)
+{
+    vd r = vd_fma(a, b, c);
+    if (mode == PRISM_NEAREST)
+        return r;
+    if (mode == PRISM_UD) {
+        vi by = (vi)(st >= 0) | 1;                    /* -1 where the bit is 0 */
+        return (vd)((vi)r + (by & ~(vi)(r == 0)));
+    }
+#if FZ_VBYTES == 64
+    __m512d down = (__m512d)((vi)_mm512_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
+    __mmask8 up = _mm512_movepi64_mask((__m512i)st) | _mm512_cmp_pd_mask(r, down, _CMP_EQ_OQ);
+    return _mm512_mask_blend_pd(up, down, r);
+#else
+    vd down = (vd)((vi)_mm256_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
+    return _mm256_blendv_pd(down, r, (__m256d)(st | (vi)(r == down)));
+#endif
+}
+#endif
+
+FZ_INLINE void tile(enum prism_mode mode, const int R, const block *b, int row, int col, int kc,
+                    uint32_t kblock)
+{
+    const fz_law l = fz_law_of(mode, 0, 53);
+    const f64 *pa = (const f64 *)b->pa + (ptrdiff_t)row * kc;
+    const f64 *pb = (const f64 *)b->pb + (ptrdiff_t)col * kc;
+    vd acc[R][VECS];
+    vi st[R][VECS];
+    for (int i = 0; i < R; i++) {
+        f64 *sum = b->sum + (row + i) * NC + col;
+        fz_lanes_open(st[i], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i), kblock,
+                      (uint32_t)(b->j0 + col));
+        for (int v = 0; v < VECS; v++)
+            acc[i][v] = kblock ? vd_load(sum + v * L) : vd_set(0);
+    }
+    const int every = fz_law_every(l);
+    for (int k0 = 0; k0 < kc; k0 += every) {
+        vi bits[R][VECS];
+        int end = kc - k0 < every ? kc : k0 + every;
+        for (int i = 0; i < R; i++)
+            for (int v = 0; v < VECS; v++) {
+                bits[i][v] = l.r ? st[i][v] : vi_set(0);
+                if (l.r)
+                    st[i][v] = fz_strand_step(st[i][v]);
+            }
+        for (int k = k0; k < end; k++)
+            for (int v = 0; v < VECS; v++) {
+                const vd x = vd_load(pb + k * UNIT + v * L);
+                for (int i = 0; i < R; i++) {
+                    const vd a = vd_set(pa[k * MR + i]);
+                    if (mode == PRISM_SR) {
+                        acc[i][v] = sr_step(a, x, acc[i][v], bits[i][v]);
+                        continue;
+                    }
+#if FZ_HAVE_FMA
+                    acc[i][v] = native_step(mode, a, x, acc[i][v], bits[i][v]);
+                    if (l.r)
+                        bits[i][v] += bits[i][v];
+#endif
+                }
+            }
+    }
+    for (int i = 0; i < R; i++)
+        for (int v = 0; v < VECS; v++)
+            vd_store(b->sum + (row + i) * NC + col + v * L, acc[i][v]);
+}
+
+FZ_INLINE void tiles(enum prism_mode mode, const block *b, int kc, uint32_t kblock)
+{
+    for (int j = 0; j < b->cols; j += UNIT)
+        for (int i = 0; i < b->rows; i += MR) {
+            int rows = b->rows - i;
+            if (rows >= 4)
+                tile(mode, 4, b, i, j, kc, kblock);
+            else if (rows == 3)
+                tile(mode, 3, b, i, j, kc, kblock);
+            else if (rows == 2)
+                tile(mode, 2, b, i, j, kc, kblock);
+            else
+                tile(mode, 1, b, i, j, kc, kblock);
+        }
+}
+
+/* The quicker path, where its preconditions hold. 0: nothing was done. */
+static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
+{
+    const product *p = b->p;
+    const fz_law l = p->law;
+    const ptrdiff_t na = (ptrdiff_t)((b->rows + MR - 1) / MR) * MR * kc;
+    const ptrdiff_t nb = (ptrdiff_t)((b->cols + UNIT - 1) / UNIT) * UNIT * kc;
+    if (p->k > INT64_C(1) << 40 || l.t != 53 || (l.mode != PRISM_SR && !FZ_HAVE_FMA))
+        return 0;
+    pack_a(b, k0, kc, b->pa);
+    pack_b(b, k0, kc, b->pb);
+    const fz_range ra = fz_range_f64(b->pa, na), rb = fz_range_f64(b->pb, nb);
+    /* No partial sum reaches 2^1000; NaN and inf fail here as well. */
+    b->bound += ra.max * rb.max * kc;
+    if (!(b->bound < 0x1p1000 && ra.max < 0x1p900 && rb.max < 0x1p900))
+        return 0;
+    /* Every exact sum is a multiple of grid * 2^-104: transforms are exact, noise and results
+     * normal numbers. SR needs that; the others only where the host flushes. */
+    const f64 grid = ra.min * rb.min;
+    const int deep = ra.min >= 0x1p-900 && rb.min >= 0x1p-900 && grid >= 0x1p-780;
+    if ((l.mode == PRISM_SR || p->ftz) && !deep)
+        return 0;
+    /* A sum carried over from the block before may be off that grid. */
+    if (l.mode == PRISM_SR && kblock && !b->deep)
+        return 0;
+    b->deep = deep;
+    _mm_setcsr(FZ_CSR_MASKS | (l.mode == PRISM_SR ? FZ_CSR_RZ | FZ_CSR_FTZ | FZ_CSR_DAZ
+                               : l.mode == PRISM_CESTAC ? FZ_CSR_RU : FZ_CSR_RN));
+    if (l.mode == PRISM_SR)
+        tiles(PRISM_SR, b, kc, kblock);
+    else if (l.mode == PRISM_UD)
+        tiles(PRISM_UD, b, kc, kblock);
+    else if (l.mode == PRISM_CESTAC)
+        tiles(PRISM_CESTAC, b, kc, kblock);
+    else
+        tiles(PRISM_NEAREST, b, kc, kblock);
+    return 1;
+}

@@ -1,0 +1,23 @@
+/* dot, axpy, scal and ger: the unit built per ISA.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "gemm.h"
+
+#include "tables.h"
+
+#define T f32
+#define IS_F32 1
+#define NAME(base) FZ_FN(base##_f32)
+#define SCALAR_ADD prism_add_f32
+#include "level1_tmpl.h"
+#undef T
+#undef IS_F32
+#undef NAME
+#undef SCALAR_ADD
+
+#define T f64
+#define IS_F32 0
+#define NAME(base) FZ_FN(base##_f64)
+#define SCALAR_ADD prism_add_f64
+#include "level1_tmpl.h"

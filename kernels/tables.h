@@ -1,0 +1,29 @@
+/* Declarations of every kernel instance, from the signatures' typedefs.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_TABLES_H
+#define FZ_TABLES_H
+
+#include "kernels.h"
+
+#define DECLARE(isa)                                                                          \
+    fz_gemm_f32_fn fz_gemm_f32_##isa;                                                         \
+    fz_gemm_f64_fn fz_gemm_f64_##isa;                                                         \
+    fz_dot_f32_fn fz_dot_f32_##isa;                                                           \
+    fz_dot_f64_fn fz_dot_f64_##isa;                                                           \
+    fz_axpy_f32_fn fz_axpy_f32_##isa;                                                         \
+    fz_axpy_f64_fn fz_axpy_f64_##isa;                                                         \
+    fz_scal_f32_fn fz_scal_f32_##isa;                                                         \
+    fz_scal_f64_fn fz_scal_f64_##isa;                                                         \
+    fz_ger_f32_fn fz_ger_f32_##isa;                                                           \
+    fz_ger_f64_fn fz_ger_f64_##isa;
+
+DECLARE(ref)
+DECLARE(sse41)
+DECLARE(avx2)
+DECLARE(avx2vaes)
+DECLARE(avx512)
+#undef DECLARE
+
+#endif
