@@ -12,7 +12,6 @@
  * which of the two computes a call must not change the numbers of the calls after it.
  */
 #include <errno.h>
-#include <dlfcn.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,16 +129,8 @@ typedef void parallel_fn(void (*)(void *), void *, unsigned, unsigned);
 /* The run time that the calling library would have reached, which need not be torch's. */
 static FZ_COLD parallel_fn *find_gomp(fz_lib *lib)
 {
-    void *p = fz_original_name(lib, "GOMP_parallel"), *num = NULL;
-    Dl_info home;
-    if (p && dladdr(p, &home) && home.dli_fname) {
-        void *h = fz_real_dlopen ? fz_real_dlopen(home.dli_fname, RTLD_LAZY | RTLD_NOLOAD)
-                                 : NULL;
-        if (h) {
-            num = dlsym(h, "omp_get_thread_num");
-            dlclose(h);
-        }
-    }
+    void *p = fz_original_name(lib, "GOMP_parallel");
+    void *num = p ? fz_symbol_from(p, "omp_get_thread_num") : NULL;
     if (!num)
         num = fz_original_name(lib, "omp_get_thread_num");
     atomic_store_explicit(&lib->gomp_thread_num, num, memory_order_release);

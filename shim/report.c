@@ -158,6 +158,9 @@ void fz_report_begin(void)
                prism_isa_name(p->isa));
     if (p->report_callers)
         fz_say("warning: FUZZY_REPORT: this version has no table by caller");
+    if (p->scope & FZ_SCOPE_CONV && !(p->scope & FZ_SCOPE_BLAS) && !fz_conv_known())
+        fz_say("warning: FUZZY_SCOPE: convolutions cannot be told from other products in this "
+               "torch; add blas");
     fz_policy_warn_unknown();
     if (p->verbose >= 2)
         say_settings(p);

@@ -4,7 +4,7 @@
  *
  * The order, which is the dynamic linker's own:
  *   1. the global scope behind us (RTLD_NEXT): the program, other preloads, RTLD_GLOBAL;
- *   2. the calling library and its dependencies: where torch's BLAS is, since Python opens
+ *   2. the calling library and its dependencies (elf.c): where torch's BLAS is, since Python opens
  *      extension modules RTLD_LOCAL and RTLD_NEXT does not see them. It is asked per calling
  *      library: SciPy may bring another OpenBLAS than torch, and keeps it;
  *   3. libtorch_cpu.so and its dependencies;
@@ -44,34 +44,19 @@ static void *open_library(const char *path, int flags)
     return fz_real_dlopen ? fz_real_dlopen(path, flags) : NULL;
 }
 
-/* A handle without a new reference to keep: the count is given back at once, the library
- * stays, since it is calling us. */
-static void *handle_of(const char *path)
-{
-    void *h = *path ? open_library(path, RTLD_LAZY | RTLD_NOLOAD) : NULL;
-    if (h)
-        dlclose(h);
-    return h;
-}
-
 static void *in_handle(void *h, const char *name)
 {
     void *p = h ? dlsym(h, name) : NULL;
     return p && !fz_ours(p) ? p : NULL;
 }
 
-void *fz_torch_handle(void)
-{
-    return fz_torch_seen() ? handle_of(fz_torch_path()) : NULL;
-}
-
 void *fz_original_name(const fz_lib *lib, const char *name)
 {
     void *p = fz_next(name);
     if (!p && lib && lib->map)
-        p = in_handle(handle_of(lib->path), name);
-    if (!p)
-        p = in_handle(fz_torch_handle(), name);
+        p = fz_symbol_from((const void *)lib->lo, name);
+    if (!p && fz_torch_seen())
+        p = fz_symbol_of("libtorch_cpu.so", name);
     return p;
 }
 

@@ -156,8 +156,10 @@ bool fz_provided(enum fz_symbol s);
 bool fz_ours(const void *address);
 /* The function of that name that comes after us in the global scope. */
 void *fz_next(const char *name);
-/* Handle of libtorch_cpu.so, or NULL. */
-void *fz_torch_handle(void);
+/* A function of the library that holds an address, or whose file name begins so, or of its
+ * dependencies; NULL if there is none (elf.c). */
+void *fz_symbol_from(const void *inside, const char *symbol);
+void *fz_symbol_of(const char *prefix, const char *symbol);
 const char *fz_torch_path(void);
 /* Is libtorch mapped? The first time that it is: start line, counters, report file. */
 bool fz_torch_seen(void);
@@ -202,7 +204,9 @@ extern bool fz_forked;          /* in a forked child: OpenMP teams of the parent
 /* ---- Threads of the host's OpenMP (threads.c) --------------------------------------- */
 
 extern const fz_threads fz_host_threads;
-void fz_threads_resolve(void);
+
+/* Are torch's convolutions told apart (conv.c)? */
+bool fz_conv_known(void);
 
 /* ---- Counters and report (counters.c, report.c) ------------------------------------- */
 
