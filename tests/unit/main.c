@@ -111,7 +111,8 @@ int main(int argc, char **argv)
                   {"scalar", suite_scalar},
                   {"arrays", suite_arrays},
                   {"laws", suite_laws},
-                  {"words", suite_words}};
+                  {"words", suite_words},
+                  {"kernels", suite_kernels}};
     const int count = sizeof suites / sizeof *suites;
     setvbuf(stdout, NULL, _IOLBF, 0);
     int bad = report_isas();
