@@ -17,10 +17,16 @@ import sys
 import time
 from typing import NamedTuple
 
-_PLAIN = re.compile(r"^(?:[\w-]+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
-_CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.M)
+_PLAIN = re.compile(
+    r"^(?:[\w-]+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.MULTILINE
+)
+_CHECK = re.compile(
+    r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)$", re.MULTILINE
+)
 _UNITTEST = re.compile(
-    r"^Ran (\d+) tests? in [\d.]+s\n\n(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$", re.M)
+    r"^Ran (\d+) tests? in [\d.]+s\n\n(?:OK|FAILED|NO TESTS RAN)(?: \((.*)\))?$",
+    re.MULTILINE,
+)
 
 
 class Count(NamedTuple):
@@ -53,10 +59,15 @@ def count(output: str) -> Count:
         failed = int(failures) + int(errors)
         total = total.plus(Count(int(checks) - failed, failed, 0))
     for ran, notes in _UNITTEST.findall(output):
-        by_name = {k: int(v) for k, v in re.findall(r"([\w ]+)=(\d+)", notes)}
+        by_name = {
+            k: int(v) for k, v in re.findall(r"([a-z]+(?: [a-z]+)?)=(\d+)", notes)
+        }
         skipped = by_name.get("skipped", 0)
-        failed = sum(v for k, v in by_name.items() if k.strip() in
-                     ("failures", "errors", "unexpected successes"))
+        failed = sum(
+            v
+            for k, v in by_name.items()
+            if k.strip() in ("failures", "errors", "unexpected successes")
+        )
         total = total.plus(Count(int(ran) - failed - skipped, failed, skipped))
     return total
 
@@ -81,8 +92,13 @@ def run(make: str, suite: str) -> tuple[Count, str]:
     start = time.monotonic()
     print(f"\n==== {suite}", flush=True)
     process = subprocess.Popen(
-        [make, "--no-print-directory", "-s", f"-j{os.cpu_count()}", suite], env=env,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+        [make, "--no-print-directory", "-s", f"-j{os.cpu_count()}", suite],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
     assert process.stdout is not None
     lines = []
     for line in process.stdout:
@@ -96,14 +112,18 @@ def run(make: str, suite: str) -> tuple[Count, str]:
 def main() -> int:
     """Run all suites, print the table and the closing line."""
     if len(sys.argv) < 3:
-        sys.exit("usage: python3 scripts/run_checks.py MAKE SUITE...: no suite was named")
+        sys.exit(
+            "usage: python3 scripts/run_checks.py MAKE SUITE...: no suite was named"
+        )
     rows = [(suite, *run(sys.argv[1], suite)) for suite in sys.argv[2:]]
     total = Count(0, 0, 0)
     print("\n==== all")
     for suite, found, remark in rows:
         total = total.plus(found)
-        print(f"  {suite:<14} {found.passed:6} ok {found.failed:6} bad {found.skipped:6} "
-              f"left out   {remark}")
+        print(
+            f"  {suite:<14} {found.passed:6} ok {found.failed:6} bad {found.skipped:6} "
+            f"left out   {remark}"
+        )
     tail = f", {total.skipped} skipped" if total.skipped else ""
     print(f"{total.passed} passed, {total.failed} failed{tail}", flush=True)
     return 1 if total.failed else 0

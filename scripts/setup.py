@@ -22,7 +22,7 @@ import tempfile
 import urllib.parse
 import urllib.request
 from pathlib import Path
-from typing import NamedTuple, NoReturn, Optional
+from typing import NamedTuple, NoReturn
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -72,8 +72,13 @@ def packages(purposes: set[str]) -> dict[str, str]:
 
 def installed(name: str) -> bool:
     """Return whether a Debian package is installed."""
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${db:Status-Status}", name],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    done = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Status}", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
     return done.returncode == 0 and done.stdout == "installed"
 
 
@@ -82,7 +87,9 @@ def apt(wanted: dict[str, str]) -> None:
     if not wanted:
         return
     if shutil.which("dpkg-query") is None:
-        say(f"not a Debian system: see to the counterparts of {' '.join(wanted)} yourself")
+        say(
+            f"not a Debian system: see to the counterparts of {' '.join(wanted)} yourself"
+        )
         return
     missing = {name: why for name, why in wanted.items() if not installed(name)}
     if not missing:
@@ -92,8 +99,10 @@ def apt(wanted: dict[str, str]) -> None:
         print(f"         {name:<18} {why}", flush=True)
     install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
     if os.geteuid() != 0:
-        stop(f"not root; type this, then the same make again:\n"
-             f"  sudo apt-get update && sudo {' '.join(install)}")
+        stop(
+            f"not root; type this, then the same make again:\n"
+            f"  sudo apt-get update && sudo {' '.join(install)}"
+        )
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     wait = ["-o", "DPkg::Lock::Timeout=300", "-q"]
     run([install[0], *wait, "update"], env=env)
@@ -124,7 +133,7 @@ class Python(NamedTuple):
     modules: dict[str, str]
 
     @property
-    def torch(self) -> Optional[tuple[int, int]]:
+    def torch(self) -> tuple[int, int] | None:
         """Version of its torch, two numbers."""
         found = re.match(r"(\d+)\.(\d+)", self.modules.get("torch", ""))
         return (int(found[1]), int(found[2])) if found else None
@@ -147,11 +156,17 @@ print("PROBE", json.dumps([sys.version_info[:2], has_venv, modules]))
 """
 
 
-def probe(path: str, *modules: str) -> Optional[Python]:
+def probe(path: str, *modules: str) -> Python | None:
     """Return what a Python can do, None if it cannot be started."""
     try:
-        done = subprocess.run([path, "-c", _PROBE, *modules], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, cwd="/")
+        done = subprocess.run(
+            [path, "-c", _PROBE, *modules],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd="/",
+            check=False,
+        )
     except OSError:
         return None
     lines = [line for line in done.stdout.splitlines() if line.startswith("PROBE ")]
@@ -163,8 +178,13 @@ def probe(path: str, *modules: str) -> Optional[Python]:
 
 def candidates() -> list[str]:
     """Return the Pythons to look at, best first."""
-    paths = [os.environ.get("PYTHON"), str(VENV_PYTHON) if VENV_PYTHON.exists() else None,
-             shutil.which("python3"), shutil.which("python"), DEBIAN_PYTHON]
+    paths = [
+        os.environ.get("PYTHON"),
+        str(VENV_PYTHON) if VENV_PYTHON.exists() else None,
+        shutil.which("python3"),
+        shutil.which("python"),
+        DEBIAN_PYTHON,
+    ]
     return list(dict.fromkeys(p for p in paths if p))
 
 
@@ -176,29 +196,41 @@ def pip(*arguments: str) -> list[str]:
     return [str(VENV_PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
 
 
-def make_venv(base: Optional[str], site: bool = False) -> None:
+def make_venv(base: str | None, site: bool = False) -> None:
     """Make .venv, from `base` or a Python that the pinned PyTorch has a wheel for."""
     if VENV_PYTHON.exists() and probe(str(VENV_PYTHON)) is not None:
         return
     if base is None:
         usable = (probe(p) for p in candidates() if p != str(VENV_PYTHON))
-        found = next((p for p in usable
-                      if p and p.venv and p.version >= OLDEST_PYTHON_OF_WHEEL), None)
+        found = next(
+            (p for p in usable if p and p.venv and p.version >= OLDEST_PYTHON_OF_WHEEL),
+            None,
+        )
         if found is None:
             apt({"python3-venv": "makes the virtual environment .venv"})
             found = probe(DEBIAN_PYTHON)
         if found is None or not found.venv or found.version < OLDEST_PYTHON_OF_WHEEL:
-            stop("no Python of 3.10 or later that can make a virtual environment: name one "
-                 "with PYTHON=/path/to/python3")
+            stop(
+                "no Python of 3.10 or later that can make a virtual environment: name one "
+                "with PYTHON=/path/to/python3"
+            )
         base = found.path
     say(f"a virtual environment goes into {VENV}")
-    run([base, "-m", "venv", "--clear", *(["--system-site-packages"] if site else []),
-         str(VENV)])
+    run(
+        [
+            base,
+            "-m",
+            "venv",
+            "--clear",
+            *(["--system-site-packages"] if site else []),
+            str(VENV),
+        ]
+    )
     # Older ones fetch whole wheels only to learn what they depend on.
     subprocess.run(pip("install", "-q", "--upgrade", "pip"), check=False)
 
 
-def size_of(url: str) -> Optional[int]:
+def size_of(url: str) -> int | None:
     """Return the size in bytes of what a URL names, None if nobody says."""
     parts = urllib.parse.urlsplit(url)
     try:
@@ -215,8 +247,10 @@ def announce(arguments: list[str]) -> None:
     """Say what pip will install, how large it is, and whether it is a CUDA build."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        done = subprocess.run(pip("install", "-q", "--dry-run", "--report", str(report),
-                                  *arguments), check=False)
+        done = subprocess.run(
+            pip("install", "-q", "--dry-run", "--report", str(report), *arguments),
+            check=False,
+        )
         if done.returncode != 0 or not report.exists():
             say("pip cannot say beforehand what it will install")
             return
@@ -227,12 +261,16 @@ def announce(arguments: list[str]) -> None:
     sizes = [size_of(i["download_info"]["url"]) for i in items]
     known = sum(s for s in sizes if s)
     more = f", and {sizes.count(None)} of unknown size" if None in sizes else ""
-    say(f"to be installed into .venv, {known / 1e6:.0f} MB to fetch{more}: "
-        f"{', '.join(names)}")
+    say(
+        f"to be installed into .venv, {known / 1e6:.0f} MB to fetch{more}: "
+        f"{', '.join(names)}"
+    )
     if any(n.startswith(("nvidia-", "cuda-", "triton ")) for n in names):
-        say("this is a CUDA build of PyTorch, several GB once unpacked. The CPU build is "
+        say(
+            "this is a CUDA build of PyTorch, several GB once unpacked. The CPU build is "
             "enough; to get it, stop this and type\n"
-            f"         PIP_EXTRA_INDEX_URL={CPU_INDEX} make …")
+            f"         PIP_EXTRA_INDEX_URL={CPU_INDEX} make …"
+        )
 
 
 def pip_install(*arguments: str) -> None:
@@ -252,9 +290,20 @@ def venv_lacks(file: Path) -> bool:
         elif line and not line.startswith("#"):
             name, _, pinned = line.partition("==")
             done = subprocess.run(
-                [str(VENV_PYTHON), "-c", "import sys, importlib.metadata as m\n"
-                 "print(m.version(sys.argv[1]))", name],
-                stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+                [
+                    str(VENV_PYTHON),
+                    "-c",
+                    (
+                        "import sys, importlib.metadata as m\n"
+                        "print(m.version(sys.argv[1]))"
+                    ),
+                    name,
+                ],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                check=False,
+            )
             have = done.stdout.strip().split("+")[0]
             if done.returncode != 0 or pinned not in ("", have):
                 return True
@@ -269,7 +318,11 @@ def demo() -> str:
     apt(packages({"build"}))
     for path in candidates():
         python = probe(path, "torch", "numpy", "sklearn")
-        if python is not None and python.torch is not None and python.torch >= OLDEST_TORCH:
+        if (
+            python is not None
+            and python.torch is not None
+            and python.torch >= OLDEST_TORCH
+        ):
             return use(python)
     say(f"no PyTorch of {OLDEST_TORCH[0]}.{OLDEST_TORCH[1]} or later to be imported")
     make_venv(None)
@@ -281,15 +334,21 @@ def use(python: Python) -> str:
     """Take a Python that has PyTorch, and add what else the example needs."""
     say(f"PyTorch {python.modules['torch']} of {python.path} is used as it is")
     if python.torch not in TESTED_TORCH:
-        say("warning: tested are PyTorch 2.13 and Debian's 1.13 only; this one may call "
-            "what is not intercepted")
+        say(
+            "warning: tested are PyTorch 2.13 and Debian's 1.13 only; this one may call "
+            "what is not intercepted"
+        )
     if "sklearn" in python.modules and "numpy" in python.modules:
         return python.path
     if python.path == DEBIAN_PYTHON and installed("python3-torch"):
         # pip's would bring a NumPy that Debian's PyTorch does not know.
         apt({"python3-sklearn": "the digits of the example"})
         return python.path
-    fixed = [f"numpy=={python.modules['numpy']}"] if "numpy" in python.modules else ["numpy"]
+    fixed = (
+        [f"numpy=={python.modules['numpy']}"]
+        if "numpy" in python.modules
+        else ["numpy"]
+    )
     make_venv(python.path, site=True)
     pip_install("scikit-learn", *fixed)
     return str(VENV_PYTHON)

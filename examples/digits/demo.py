@@ -15,29 +15,33 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Optional
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT / "python"))
 
-from fuzzytorch import statistics, summary  # noqa: E402
-from fuzzytorch.store import Run, Store  # noqa: E402
+from fuzzytorch import statistics, summary
+from fuzzytorch.store import Run, Store
 
 
 def printed(run: Run, name: str) -> float:
     """Return the number that a run printed behind a name."""
-    found = re.search(rf"^{name}: (\S+)$", run.text(), re.M)
+    found = re.search(rf"^{name}: (\S+)$", run.text(), re.MULTILINE)
     if found is None:
         sys.exit(f"demo: no line {name!r} in {run.folder}/stdout")
     return float(found[1])
 
 
-def row(name: str, run: Run, native: Optional[float]) -> list[str]:
+def row(name: str, run: Run, native: float | None) -> list[str]:
     """Return a row of the table of runs."""
     wall = run.status["wall_seconds"]
-    return [name, f"{printed(run, 'test accuracy'):.4f}", f"{printed(run, 'test loss'):.9g}",
-            f"{wall:.2f}", f"{wall / native:.1f}" if native else ""]
+    return [
+        name,
+        f"{printed(run, 'test accuracy'):.4f}",
+        f"{printed(run, 'test loss'):.9g}",
+        f"{wall:.2f}",
+        f"{wall / native:.1f}" if native else "",
+    ]
 
 
 def show(controls: list[Run], samples: list[Run], mode: str) -> None:
@@ -45,8 +49,10 @@ def show(controls: list[Run], samples: list[Run], mode: str) -> None:
     native = sum(run.status["wall_seconds"] for run in controls) / len(controls)
     rows = [["run", "accuracy", "test loss", "seconds", "x native"]]
     rows += [row(f"native {i}", run, native) for i, run in enumerate(controls, 1)]
-    rows += [row(f"{mode} {i}, seed {run.status['seed']}", run, native)
-             for i, run in enumerate(samples, 1)]
+    rows += [
+        row(f"{mode} {i}, seed {run.status['seed']}", run, native)
+        for i, run in enumerate(samples, 1)
+    ]
     print("\n".join(summary.table(rows)) + "\n")
     if len(samples) < 2:
         print("two samples at least are needed for digits")
@@ -54,8 +60,14 @@ def show(controls: list[Run], samples: list[Run], mode: str) -> None:
     rows = [["quantity", "mean", "sd", "significant digits"]]
     for name in ("test accuracy", "test loss"):
         estimate = statistics.significant([printed(run, name) for run in samples])
-        rows.append([name, f"{estimate.mean:.9g}", f"{estimate.sd:.2g}",
-                     summary.digits_text(estimate)])
+        rows.append(
+            [
+                name,
+                f"{estimate.mean:.9g}",
+                f"{estimate.sd:.2g}",
+                summary.digits_text(estimate),
+            ]
+        )
     print("\n".join(summary.table(rows)))
     print(summary.ceiling_line(len(samples)))
 
@@ -71,14 +83,32 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzzy-demo-") as scratch:
         folder = Path(options.o or f"{scratch}/samples")
-        command = [sys.executable, str(ROOT / "fuzzyrun"), "-n", str(options.n),
-                   "-m", options.m, "-s", options.s, "-j", str(options.j), "-o", str(folder),
-                   "--", sys.executable, str(HERE / "train.py")]
-        print("demo: a small CNN learns handwritten digits, plainly and with random rounding")
+        command = [
+            sys.executable,
+            str(ROOT / "fuzzyrun"),
+            "-n",
+            str(options.n),
+            "-m",
+            options.m,
+            "-s",
+            options.s,
+            "-j",
+            str(options.j),
+            "-o",
+            str(folder),
+            "--",
+            sys.executable,
+            str(HERE / "train.py"),
+        ]
+        print(
+            "demo: a small CNN learns handwritten digits, plainly and with random rounding"
+        )
         print(f"demo: fuzzyrun {' '.join(command[2:])}", flush=True)
-        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        status = subprocess.run(
+            command, stdout=subprocess.DEVNULL, check=False
+        ).returncode
         store = Store(folder)
-        samples = [run for run in store.runs() if run.ok][:options.n]
+        samples = [run for run in store.runs() if run.ok][: options.n]
         controls = [run for run in store.runs(control=True) if run.ok]
         if status != 0 and not (samples and controls):
             return status

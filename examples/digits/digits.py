@@ -25,8 +25,10 @@ def load() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        sys.exit("the digits come with scikit-learn, which this Python lacks: install "
-                 "scikit-learn (pip) or python3-sklearn (apt)")
+        sys.exit(
+            "the digits come with scikit-learn, which this Python lacks: install "
+            "scikit-learn (pip) or python3-sklearn (apt)"
+        )
     data = load_digits()
     images = torch.tensor(data.images, dtype=torch.float32).unsqueeze(1) / 16
     labels = torch.tensor(data.target, dtype=torch.int64)
@@ -52,7 +54,9 @@ def network() -> nn.Module:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> tuple[float, float]:
+def evaluate(
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor
+) -> tuple[float, float]:
     """Return accuracy and mean cross-entropy of a model."""
     model.eval()
     scores = model(images)

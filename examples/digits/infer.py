@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 
 import torch
-
 from digits import evaluate, load, network
 
 
@@ -28,9 +27,11 @@ def main() -> None:
     print(f"test loss: {loss:.9g}")
     top = model(images).topk(2, dim=1)
     margin = top.values[:, 0] - top.values[:, 1]
-    for place in margin.argsort()[:options.unsure].tolist():
-        print(f"image {place}: class {top.indices[place, 0].item()}, "
-              f"margin {margin[place].item():.9g}")
+    for place in margin.argsort()[: options.unsure].tolist():
+        print(
+            f"image {place}: class {top.indices[place, 0].item()}, "
+            f"margin {margin[place].item():.9g}"
+        )
 
 
 if __name__ == "__main__":

@@ -11,16 +11,17 @@ from __future__ import annotations
 import argparse
 
 import torch
-from torch import nn
-
 from digits import evaluate, load, network
+from torch import nn
 
 
 def main() -> None:
     """Train, test, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=0, help="of weights, dropout and batches")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of weights, dropout and batches"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the trained weights here")
     options = parser.parse_args()
 

@@ -10,8 +10,9 @@ import getopt
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn, Optional, Sequence
+from typing import NoReturn
 
 from . import __version__, launch, summary
 from .errors import FuzzyError
@@ -53,18 +54,28 @@ class _Options:
     def __init__(self, argv: Sequence[str]) -> None:
         try:
             pairs, self.command = getopt.getopt(
-                list(argv), "m:s:n:j:o:h",
-                ["mode=", "seed=", "samples=", "jobs=", "output=", "control=", "help",
-                 "version"])
+                list(argv),
+                "m:s:n:j:o:h",
+                [
+                    "mode=",
+                    "seed=",
+                    "samples=",
+                    "jobs=",
+                    "output=",
+                    "control=",
+                    "help",
+                    "version",
+                ],
+            )
         except getopt.GetoptError as error:
             raise FuzzyError(f"{error} (fuzzyrun --help lists the options)") from None
-        self.mode: Optional[str] = None
-        self.seed: Optional[str] = None
-        self.count: Optional[int] = None
-        self.jobs: Optional[int] = None
-        self.output: Optional[str] = None
-        self.controls: Optional[int] = None
-        self.show: Optional[str] = None
+        self.mode: str | None = None
+        self.seed: str | None = None
+        self.count: int | None = None
+        self.jobs: int | None = None
+        self.output: str | None = None
+        self.controls: int | None = None
+        self.show: str | None = None
         for option, value in pairs:
             self._take(option, value)
         used = len(argv) - len(self.command)
@@ -109,7 +120,9 @@ def _new_folder() -> Path:
         except FileExistsError:
             continue
         except OSError as error:
-            raise FuzzyError(f"{path}: {error.strerror}: name a folder with -o", 1) from None
+            raise FuzzyError(
+                f"{path}: {error.strerror}: name a folder with -o", 1
+            ) from None
     raise FuzzyError("fuzzy-samples-1 to -9999 are all there: name a folder with -o")
 
 
@@ -122,20 +135,28 @@ def _sample(options: _Options, count: int) -> int:
     launch.find_command(options.command)  # before a folder is made
     launch.find_library()
     path = Path(options.output) if options.output else _new_folder()
-    sampler = Sampler(options.command, count, path, mode, seed, options.jobs or 1, controls)
+    sampler = Sampler(
+        options.command, count, path, mode, seed, options.jobs or 1, controls
+    )
     try:
         samples, done = sampler.run()
     except KeyboardInterrupt:
-        print(f"fuzzyrun: interrupted; finished samples are kept, the same command with "
-              f"-o {path} goes on", file=sys.stderr)
+        print(
+            f"fuzzyrun: interrupted; finished samples are kept, the same command with "
+            f"-o {path} goes on",
+            file=sys.stderr,
+        )
         return 130
     for line in summary.lines(samples, done, count):
         print(line)
     good = len(samples) == count and all(run.ok for run in samples)
     bare = summary.unperturbed(samples)
     if bare:
-        print(f"fuzzyrun: nothing was perturbed in {len(bare)} of {len(samples)} samples: does "
-              f"the command use PyTorch on the CPU?", file=sys.stderr)
+        print(
+            f"fuzzyrun: nothing was perturbed in {len(bare)} of {len(samples)} samples: does "
+            f"the command use PyTorch on the CPU?",
+            file=sys.stderr,
+        )
     return 0 if good and not bare else 1
 
 
@@ -152,11 +173,16 @@ def _dispatch(argv: Sequence[str]) -> int:
         raise FuzzyError("no command to run (fuzzyrun --help)")
     if options.command[0] in RESERVED and not options.forced:
         name = options.command[0]
-        raise FuzzyError(f"{name}: not a command of this version; fuzzyrun -- {name} runs a "
-                         f"program of that name")
+        raise FuzzyError(
+            f"{name}: not a command of this version; fuzzyrun -- {name} runs a "
+            f"program of that name"
+        )
     if options.count is None:
-        for value, name in ((options.jobs, "-j"), (options.output, "-o"),
-                            (options.controls, "--control")):
+        for value, name in (
+            (options.jobs, "-j"),
+            (options.output, "-o"),
+            (options.controls, "--control"),
+        ):
             if value is not None:
                 raise FuzzyError(f"{name} is for sampling: give -n as well")
         launch.run(options.command, options.mode, options.seed)
@@ -166,7 +192,7 @@ def _dispatch(argv: Sequence[str]) -> int:
     return _sample(options, options.count)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run fuzzyrun.
 
     Parameters

@@ -12,16 +12,27 @@ import shutil
 import stat
 import struct
 import tempfile
+from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
-from typing import Iterator, MutableMapping, NoReturn, Optional, Sequence
+from typing import NoReturn
 
 from .errors import FuzzyError
 
 LIBRARY = "libfuzzytorch.so"
 
 #: Values of FUZZY_MODE, aliases included, as the library knows them.
-MODES = ("off", "nearest", "sr", "ud", "cestac", "ieee", "random", "average", "nearness",
-         "updown")
+MODES = (
+    "off",
+    "nearest",
+    "sr",
+    "ud",
+    "cestac",
+    "ieee",
+    "random",
+    "average",
+    "nearness",
+    "updown",
+)
 
 _MACHINES = {3: "i386", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv"}
 
@@ -77,15 +88,19 @@ def find_library() -> Path:
     else:
         found = next((p for p in _candidates() if p.exists()), None)
         if found is None:
-            raise FuzzyError(f"{next(_candidates())} is not there: run make first, or name "
-                             f"the library in FUZZYRUN_LIB")
+            raise FuzzyError(
+                f"{next(_candidates())} is not there: run make first, or name "
+                f"the library in FUZZYRUN_LIB"
+            )
         path = found
     # The dynamic linker only warns about a library it cannot use, and the run would go on
     # unperturbed.
     kind, own = _elf_kind(path), _elf_kind(Path("/proc/self/exe"))
     if kind != own:
-        raise FuzzyError(f"{path} is built for {_kind_name(kind)}, this machine runs "
-                         f"{_kind_name(own)}: build it here with make clean all")
+        raise FuzzyError(
+            f"{path} is built for {_kind_name(kind)}, this machine runs "
+            f"{_kind_name(own)}: build it here with make clean all"
+        )
     return path
 
 
@@ -96,18 +111,25 @@ def _private_folder(name: str) -> Path:
     leave one more behind at every run.
     """
     places = [tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"]
-    place = next((p for p in places if not _breaks_preload(p) and os.access(p, os.W_OK)), None)
+    place = next(
+        (p for p in places if not _breaks_preload(p) and os.access(p, os.W_OK)), None
+    )
     if place is None:
-        raise FuzzyError("no temporary folder without a blank or a colon in its path: set "
-                         "TMPDIR to one")
+        raise FuzzyError(
+            "no temporary folder without a blank or a colon in its path: set "
+            "TMPDIR to one"
+        )
     folder = Path(place) / f"fuzzyrun-{os.getuid()}-{name}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         info = folder.lstat()
     except OSError as error:
         raise FuzzyError(f"{folder}: {error.strerror}", 1) from None
-    if (not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid()
-            or stat.S_IMODE(info.st_mode) & 0o077):
+    if (
+        not stat.S_ISDIR(info.st_mode)
+        or info.st_uid != os.getuid()
+        or stat.S_IMODE(info.st_mode) & 0o077
+    ):
         return Path(tempfile.mkdtemp(prefix="fuzzyrun-", dir=place))
     return folder
 
@@ -149,7 +171,7 @@ def check_mode(mode: str) -> str:
     return mode
 
 
-def parse_seed(text: str) -> Optional[int]:
+def parse_seed(text: str) -> int | None:
     """Return the seed as an integer below 2^64, None for `random`."""
     if text == "random":
         return None
@@ -158,7 +180,9 @@ def parse_seed(text: str) -> Optional[int]:
     except ValueError:
         seed = -1
     if not 0 <= seed < 1 << 64:
-        raise FuzzyError(f"seed {text!r} is neither an integer from 0 to 2^64-1 nor 'random'")
+        raise FuzzyError(
+            f"seed {text!r} is neither an integer from 0 to 2^64-1 nor 'random'"
+        )
     return seed
 
 
@@ -173,7 +197,7 @@ def find_command(command: Sequence[str]) -> str:
     raise FuzzyError(f"{program}: command not found", 127)
 
 
-def run(command: Sequence[str], mode: Optional[str], seed: Optional[str]) -> NoReturn:
+def run(command: Sequence[str], mode: str | None, seed: str | None) -> NoReturn:
     """Become `command`, with the library preloaded; what is None stays as the caller has it.
 
     Raises

@@ -6,7 +6,8 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 # A number is a word of its own, up to a unit or a bracket: not the 2 of "conv2d" or the
 # date in "2026-11-24".
@@ -105,10 +106,14 @@ def align(texts: Sequence[str]) -> Aligned:
         end = 0
         line = outputs[0][key]
         for column, match in enumerate(found[0]):
-            label = _label(line[end:match.start()]) or f"{_label(line[:end]) or 'line'}"
+            label = (
+                _label(line[end : match.start()]) or f"{_label(line[:end]) or 'line'}"
+            )
             end = match.end()
             tokens = [matches[column].group(1) for matches in found]
-            rows.append((label, [float(t) for t in tokens], max(map(printed_digits, tokens))))
+            rows.append(
+                (label, [float(t) for t in tokens], max(map(printed_digits, tokens)))
+            )
     return Aligned(_named(rows), unmatched)
 
 
@@ -125,6 +130,6 @@ def _named(rows: list[tuple[str, list[float], int]]) -> list[Value]:
     return values
 
 
-def by_label(aligned: Optional[Aligned]) -> dict[str, Value]:
+def by_label(aligned: Aligned | None) -> dict[str, Value]:
     """Return the values by label; nothing for None."""
     return {value.label: value for value in aligned.values} if aligned else {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from typing import Optional
 
 
 def clock(seconds: float) -> str:
@@ -39,7 +38,7 @@ class Progress:
         self._tty = sys.stderr.isatty()
         self._drawn = False
 
-    def left(self) -> Optional[float]:
+    def left(self) -> float | None:
         """Return the seconds to the end by the mean of the runs so far, None before one."""
         if not self._walls:
             return None
@@ -61,7 +60,9 @@ class Progress:
         if note or not self._tty:
             left = self.left() if self.done < self.total else None
             rest = f", {clock(left)} left" if left is not None else ""
-            self.say(f"{name} [{self.done}/{self.total}] {note or 'done'} in {wall:.1f} s{rest}")
+            self.say(
+                f"{name} [{self.done}/{self.total}] {note or 'done'} in {wall:.1f} s{rest}"
+            )
 
     def say(self, line: str) -> None:
         """Print a line of its own."""
@@ -73,8 +74,10 @@ class Progress:
         if not self._tty:
             return
         left = self.left()
-        tail = (f" {self.done}/{self.total} runs, {clock(time.monotonic() - self._start)}"
-                f" so far, {clock(left) if left is not None else '?'} left")
+        tail = (
+            f" {self.done}/{self.total} runs, {clock(time.monotonic() - self._start)}"
+            f" so far, {clock(left) if left is not None else '?'} left"
+        )
         width = max(8, min(40, shutil.get_terminal_size().columns - len(tail) - 3))
         full = width * self.done // max(1, self.total)
         sys.stderr.write(f"\r[{'#' * full}{'.' * (width - full)}]{tail}\x1b[K")

@@ -13,8 +13,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 from . import launch, store
 from .errors import FuzzyError
@@ -22,8 +23,16 @@ from .progress import Progress
 from .store import Run, Store
 
 #: FUZZY_ variables that are ours to set, or that do not change the numbers.
-_NOT_SETTINGS = {"FUZZY_MODE", "FUZZY_SEED", "FUZZY_REPORT", "FUZZY_VERBOSE", "FUZZY_LINEAGE",
-                 "FUZZY_CACHE", "FUZZY_SAMPLE", "FUZZY_SAMPLE_DIR"}
+_NOT_SETTINGS = {
+    "FUZZY_MODE",
+    "FUZZY_SEED",
+    "FUZZY_REPORT",
+    "FUZZY_VERBOSE",
+    "FUZZY_LINEAGE",
+    "FUZZY_CACHE",
+    "FUZZY_SAMPLE",
+    "FUZZY_SAMPLE_DIR",
+}
 
 #: How long a run may take to end after SIGTERM.
 _GRACE_SECONDS = 5.0
@@ -36,7 +45,7 @@ class _Job:
         self.index = index
         self.control = control
         self.name = ""
-        self.process: Optional[subprocess.Popen[bytes]] = None
+        self.process: subprocess.Popen[bytes] | None = None
 
 
 class Sampler:
@@ -60,8 +69,16 @@ class Sampler:
         Runs in mode off before the first sample.
     """
 
-    def __init__(self, command: Sequence[str], count: int, path: Path, mode: str,
-                 seed: Optional[int], jobs: int, controls: int) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        count: int,
+        path: Path,
+        mode: str,
+        seed: int | None,
+        jobs: int,
+        controls: int,
+    ) -> None:
         self.command = list(command)
         self.count = count
         self.store = Store(path.absolute())
@@ -75,7 +92,7 @@ class Sampler:
         self._env: dict[str, str] = {}
         self._stop = threading.Event()
         self._guard = threading.Lock()
-        self._done: "queue.Queue[tuple[_Job, Any]]" = queue.Queue()
+        self._done: queue.Queue[tuple[_Job, Any]] = queue.Queue()
 
     # ---- What makes the numbers ----------------------------------------------------
 
@@ -101,8 +118,11 @@ class Sampler:
             "scripts": self._scripts(),
             "mode": self.mode,
             "seed": secrets.randbelow(1 << 48) if seed is None else seed,
-            "settings": {k: v for k, v in sorted(os.environ.items())
-                         if k.startswith("FUZZY_") and k not in _NOT_SETTINGS},
+            "settings": {
+                k: v
+                for k, v in sorted(os.environ.items())
+                if k.startswith("FUZZY_") and k not in _NOT_SETTINGS
+            },
             "environment": env,
             "library": store.file_hash(self._library),
         }
@@ -140,7 +160,7 @@ class Sampler:
         env["FUZZY_SAMPLE_DIR"] = str(part / "files")
         return env
 
-    def _run(self, job: _Job) -> Optional[Run]:
+    def _run(self, job: _Job) -> Run | None:
         part = self.store.start(job.name)
         env = self._environment(job, part)
         began = time.time()
@@ -152,10 +172,18 @@ class Sampler:
                 # A session of its own: Ctrl-C reaches fuzzyrun alone, which ends the runs.
                 try:
                     job.process = subprocess.Popen(
-                        self.command, executable=self._program, env=env, stdout=out, stderr=err,
-                        stdin=subprocess.DEVNULL, start_new_session=True)
+                        self.command,
+                        executable=self._program,
+                        env=env,
+                        stdout=out,
+                        stderr=err,
+                        stdin=subprocess.DEVNULL,
+                        start_new_session=True,
+                    )
                 except OSError as error:
-                    raise FuzzyError(f"{self._program}: {error.strerror}", 126) from None
+                    raise FuzzyError(
+                        f"{self._program}: {error.strerror}", 126
+                    ) from None
             # Reaped under the guard only: until then nobody else can get its number, and
             # what _signal() ends is ours.
             os.waitid(os.P_PID, job.process.pid, os.WEXITED | os.WNOWAIT)
@@ -166,23 +194,26 @@ class Sampler:
             job.process.returncode = code
         if self._stop.is_set():
             return None
-        return self.store.finish(job.name, {
-            "exit_status": code if code >= 0 else 128 - code,
-            "signal": signal.Signals(-code).name if code < 0 else None,
-            "wall_seconds": wall,
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "max_rss_kib": usage.ru_maxrss,
-            "started": began,
-            "mode": env["FUZZY_MODE"],
-            "seed": self._seed_of(job),
-            "sample": int(env["FUZZY_SAMPLE"]),
-            "command": self.command,
-            "files": env["FUZZY_SAMPLE_DIR"],
-            "jobs": self.jobs,
-            "environment": {k: env[k] for k in self.study["environment"]},
-        })
+        return self.store.finish(
+            job.name,
+            {
+                "exit_status": code if code >= 0 else 128 - code,
+                "signal": signal.Signals(-code).name if code < 0 else None,
+                "wall_seconds": wall,
+                "cpu_seconds": usage.ru_utime + usage.ru_stime,
+                "max_rss_kib": usage.ru_maxrss,
+                "started": began,
+                "mode": env["FUZZY_MODE"],
+                "seed": self._seed_of(job),
+                "sample": int(env["FUZZY_SAMPLE"]),
+                "command": self.command,
+                "files": env["FUZZY_SAMPLE_DIR"],
+                "jobs": self.jobs,
+                "environment": {k: env[k] for k in self.study["environment"]},
+            },
+        )
 
-    def _work(self, todo: "queue.SimpleQueue[_Job]", progress: Progress) -> None:
+    def _work(self, todo: queue.SimpleQueue[_Job], progress: Progress) -> None:
         while not self._stop.is_set():
             try:
                 job = todo.get_nowait()
@@ -191,7 +222,8 @@ class Sampler:
             progress.begin(job.name)
             try:
                 outcome: Any = self._run(job)
-            except Exception as error:  # carried to the main thread, which ends the study
+            # Any error: the main thread raises it.
+            except Exception as error:  # noqa: BLE001
                 outcome = error
             self._done.put((job, outcome))
 
@@ -208,11 +240,13 @@ class Sampler:
         return jobs
 
     def _all(self, jobs: list[_Job], progress: Progress) -> None:
-        todo: "queue.SimpleQueue[_Job]" = queue.SimpleQueue()
+        todo: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         for job in jobs:
             todo.put(job)
-        workers = [threading.Thread(target=self._work, args=(todo, progress), daemon=True)
-                   for _ in range(min(self.jobs, len(jobs)))]
+        workers = [
+            threading.Thread(target=self._work, args=(todo, progress), daemon=True)
+            for _ in range(min(self.jobs, len(jobs)))
+        ]
         try:
             for worker in workers:
                 worker.start()
@@ -290,30 +324,41 @@ class Sampler:
             samples = self._wanted(self.count, False)
             progress = Progress(len(controls) + len(samples), self.jobs)
             have = self.count - len(samples)
-            progress.say(f"{self.count} samples in {self.store.path}, mode {self.study['mode']}"
-                         f", seeds from {self.study['seed']}, {self.jobs} at a time"
-                         + (f"; {have} there already" if have else ""))
+            progress.say(
+                f"{self.count} samples in {self.store.path}, mode {self.study['mode']}"
+                f", seeds from {self.study['seed']}, {self.jobs} at a time"
+                + (f"; {have} there already" if have else "")
+            )
             self._all(controls, progress)
-            done = [r for r in self.store.runs(control=True)][:self.controls]
+            done = [r for r in self.store.runs(control=True)][: self.controls]
             for run in done:
                 if not run.ok:
-                    raise FuzzyError(f"the command fails by itself, in mode off: {_failure(run)}"
-                                     f" (--control 0 samples it all the same)", 1)
+                    raise FuzzyError(
+                        f"the command fails by itself, in mode off: {_failure(run)}"
+                        f" (--control 0 samples it all the same)",
+                        1,
+                    )
             self._all(samples, progress)
-            return self.store.runs()[:self.count], done
+            return self.store.runs()[: self.count], done
         finally:
             self.store.close()
 
 
 def _failure(run: Run) -> str:
     status = run.status
-    how = f"signal {status['signal']}" if status["signal"] else \
-        f"exit status {status['exit_status']}"
+    how = (
+        f"signal {status['signal']}"
+        if status["signal"]
+        else f"exit status {status['exit_status']}"
+    )
     return f"failed with {how}, see {run.folder}/stderr"
 
 
 def _disk(path: Path, error: OSError) -> FuzzyError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return FuzzyError(f"{path}: the disk is full: make room and give the same command "
-                          f"again, finished samples are kept", 1)
+        return FuzzyError(
+            f"{path}: the disk is full: make room and give the same command "
+            f"again, finished samples are kept",
+            1,
+        )
     return FuzzyError(f"{path}: {error.strerror or error}", 1)

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from statistics import NormalDist, fmean
-from typing import NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 #: Explicit significand bits of the two types: what a spread of one unit in the last place
 #: of a number near 1 comes to, and so the most that the samples can show.
@@ -95,7 +96,7 @@ def chi2_quantile(probability: float, degrees: int) -> float:
             high = middle
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def delta(n: int, probability: float = 0.95, confidence: float = 0.95) -> float:
     """Return delta(n), the bits that `n` samples cost: a small sample may spread too little.
 
@@ -117,7 +118,9 @@ def delta(n: int, probability: float = 0.95, confidence: float = 0.95) -> float:
         raise ValueError(f"{n} samples: at least 2 are needed")
     alpha = 1.0 - confidence
     spread = (n - 1) / chi2_quantile(alpha / 2.0, n - 1)
-    return 0.5 * math.log2(spread) + math.log2(NormalDist().inv_cdf((probability + 1.0) / 2.0))
+    return 0.5 * math.log2(spread) + math.log2(
+        NormalDist().inv_cdf((probability + 1.0) / 2.0)
+    )
 
 
 def ceiling_bits(n: int, kind: str = "f32") -> float:
@@ -163,18 +166,18 @@ class Estimate(NamedTuple):
     n: int
     mean: float
     sd: float
-    bits: Optional[float]
+    bits: float | None
     equal: bool
     finite: int
 
     @property
-    def digits(self) -> Optional[float]:
+    def digits(self) -> float | None:
         """Significant decimal digits, or None."""
         return None if self.bits is None else bits_to_digits(self.bits)
 
 
 def significant(
-    samples: Sequence[float], reference: Optional[float] = None, kind: str = "f32"
+    samples: Sequence[float], reference: float | None = None, kind: str = "f32"
 ) -> Estimate:
     """Estimate how many digits the samples share.
 
@@ -210,4 +213,6 @@ def significant(
     bits = None
     if base != 0.0:
         bits = max(0.0, -math.log2(sd / abs(base)) - delta(n))
-    return Estimate(n, math.ldexp(mean, exponent), math.ldexp(sd, exponent), bits, False, n)
+    return Estimate(
+        n, math.ldexp(mean, exponent), math.ldexp(sd, exponent), bits, False, n
+    )

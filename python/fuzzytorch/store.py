@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from .errors import FuzzyError
 
@@ -58,7 +58,9 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise FuzzyError(f"{path}: {error.strerror}", 1) from None
     except ValueError:
-        raise FuzzyError(f"{path} is damaged: move the folder away and sample again", 1) from None
+        raise FuzzyError(
+            f"{path} is damaged: move the folder away and sample again", 1
+        ) from None
 
 
 def file_hash(path: Path) -> str:
@@ -102,7 +104,7 @@ class Run:
         """The folder that the command knew as FUZZY_SAMPLE_DIR."""
         return self.folder / "files"
 
-    def perturbed(self) -> Optional[int]:
+    def perturbed(self) -> int | None:
         """Return the calls that the library's reports call perturbed, None without a report.
 
         Notes
@@ -135,14 +137,14 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: Optional[int] = None
+        self._lock: int | None = None
 
     @property
     def manifest(self) -> Path:
         """The file that says what study this is."""
         return self.path / "study.json"
 
-    def open(self) -> Optional[dict[str, Any]]:
+    def open(self) -> dict[str, Any] | None:
         """Make or take over the folder, for this process alone.
 
         Returns
@@ -153,10 +155,13 @@ class Store:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = not self.manifest.exists() and any(
-                p.name not in ("lock", "study.json.new") for p in self.path.iterdir())
+                p.name not in ("lock", "study.json.new") for p in self.path.iterdir()
+            )
             if foreign:
-                raise FuzzyError(f"{self.path} holds other things than samples: name a new "
-                                 f"folder with -o")
+                raise FuzzyError(
+                    f"{self.path} holds other things than samples: name a new "
+                    f"folder with -o"
+                )
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
             raise FuzzyError(f"{self.path}: {error.strerror}", 1) from None
@@ -164,10 +169,15 @@ class Store:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.pread(self._lock, 32, 0).decode(errors="replace").strip()
-            raise FuzzyError(f"{self.path} is in use by another fuzzyrun (process {owner}): "
-                             f"wait for it, or name another folder with -o", 1) from None
+            raise FuzzyError(
+                f"{self.path} is in use by another fuzzyrun (process {owner}): "
+                f"wait for it, or name another folder with -o",
+                1,
+            ) from None
         except OSError as error:
-            raise FuzzyError(f"{self.path}: cannot be locked: {error.strerror}", 1) from None
+            raise FuzzyError(
+                f"{self.path}: cannot be locked: {error.strerror}", 1
+            ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         for left in self.path.glob(PART + "*"):
@@ -195,8 +205,10 @@ class Store:
                 if field == "command":
                     was, now = " ".join(was), " ".join(now)
                 detail = f"was {was!r}, is {now!r}"
-            raise FuzzyError(f"{self.path} holds another study ({name}: {detail}): repeat that "
-                             f"one, or name another folder with -o")
+            raise FuzzyError(
+                f"{self.path} holds another study ({name}: {detail}): repeat that "
+                f"one, or name another folder with -o"
+            )
 
     def name(self, index: int, control: bool) -> str:
         """Return the folder's name of a sample or control, both counted from 1."""
@@ -222,7 +234,7 @@ class Store:
         """Forget a run that did not come to its end."""
         shutil.rmtree(self.path / (PART + name), ignore_errors=True)
 
-    def find(self, name: str) -> Optional[Run]:
+    def find(self, name: str) -> Run | None:
         """Return a finished run, None if there is none of that name."""
         folder = self.path / name
         return Run(folder) if (folder / "status.json").exists() else None
@@ -230,6 +242,10 @@ class Store:
     def runs(self, control: bool = False) -> list[Run]:
         """Return all finished samples, or controls, in their order."""
         pattern = "control-*" if control else "sample-*"
-        found = (p.name for p in self.path.glob(pattern) if (p / "status.json").exists())
-        return [Run(self.path / name)
-                for name in sorted(found, key=lambda name: int(name.split("-")[1]))]
+        found = (
+            p.name for p in self.path.glob(pattern) if (p / "status.json").exists()
+        )
+        return [
+            Run(self.path / name)
+            for name in sorted(found, key=lambda name: int(name.split("-")[1]))
+        ]

@@ -19,8 +19,12 @@ class Exec(FuzzyrunCase):
     """What the command sees, and what its caller sees of it."""
 
     def test_same_process(self) -> None:
-        process = subprocess.Popen([FUZZYRUN, "sh", "-c", "echo $$"], env=self.env,
-                                   stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [FUZZYRUN, "sh", "-c", "echo $$"],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         out, _ = process.communicate(timeout=60)
         self.assertEqual(int(out), process.pid)
 
@@ -37,22 +41,38 @@ class Exec(FuzzyrunCase):
         words = ["", "a b", "-n", "--", "-m", "*", "é"]
         show = "import sys; print(sys.argv[1:])"
         for before in ([], ["--"]):
-            done = self.fuzzyrun("-m", "ud", *before, sys.executable, "-c", show, *words)
+            done = self.fuzzyrun(
+                "-m", "ud", *before, sys.executable, "-c", show, *words
+            )
             self.assertEqual(done.stdout.strip(), repr(words))
 
     def test_mode_and_seed(self) -> None:
         show = 'echo "$FUZZY_MODE $FUZZY_SEED"'
         self.assertEqual(self.fuzzyrun("sh", "-c", show).stdout, " \n")
-        self.assertEqual(self.fuzzyrun("-m", "ud", "-s", "7", "sh", "-c", show).stdout, "ud 7\n")
+        self.assertEqual(
+            self.fuzzyrun("-m", "ud", "-s", "7", "sh", "-c", show).stdout, "ud 7\n"
+        )
         done = self.fuzzyrun("sh", "-c", show, FUZZY_MODE="cestac", FUZZY_SEED="9")
         self.assertEqual(done.stdout, "cestac 9\n")
-        done = self.fuzzyrun("--mode=sr", "--seed=8", "sh", "-c", show, FUZZY_MODE="cestac",
-                             FUZZY_SEED="9")
+        done = self.fuzzyrun(
+            "--mode=sr",
+            "--seed=8",
+            "sh",
+            "-c",
+            show,
+            FUZZY_MODE="cestac",
+            FUZZY_SEED="9",
+        )
         self.assertEqual(done.stdout, "sr 8\n")
 
     def test_no_sample_variables(self) -> None:
         done = self.fuzzyrun("sh", "-c", "env")
-        for name in ("FUZZY_SAMPLE", "PYTHONHASHSEED", "OMP_NUM_THREADS", "FUZZY_REPORT"):
+        for name in (
+            "FUZZY_SAMPLE",
+            "PYTHONHASHSEED",
+            "OMP_NUM_THREADS",
+            "FUZZY_REPORT",
+        ):
             self.assertNotIn(name + "=", done.stdout)
 
 
@@ -111,10 +131,14 @@ class Preload(FuzzyrunCase):
         place.mkdir()
         path = place / "libfuzzytorch.so"
         shutil.copy(library(), path)
-        first = Path(self.fuzzyrun(*self.SHOW, FUZZYRUN_LIB=str(path)).stdout.rstrip("\n"))
+        first = Path(
+            self.fuzzyrun(*self.SHOW, FUZZYRUN_LIB=str(path)).stdout.rstrip("\n")
+        )
         self.addCleanup(shutil.rmtree, first.parent)
         first.parent.chmod(0o777)
-        second = Path(self.fuzzyrun(*self.SHOW, FUZZYRUN_LIB=str(path)).stdout.rstrip("\n"))
+        second = Path(
+            self.fuzzyrun(*self.SHOW, FUZZYRUN_LIB=str(path)).stdout.rstrip("\n")
+        )
         self.addCleanup(shutil.rmtree, second.parent)
         self.assertNotEqual(first.parent, second.parent)
 
@@ -142,7 +166,9 @@ class Errors(FuzzyrunCase):
         self.assert_error(self.fuzzyrun("-m", "sr", "--"), 2, "no command")
 
     def test_command_not_found(self) -> None:
-        self.assert_error(self.fuzzyrun("no-such-program"), 127, "no-such-program", "not found")
+        self.assert_error(
+            self.fuzzyrun("no-such-program"), 127, "no-such-program", "not found"
+        )
         self.assert_error(self.fuzzyrun("./no-such-program"), 127, "not found")
 
     def test_not_executable(self) -> None:
@@ -165,7 +191,9 @@ class Errors(FuzzyrunCase):
             self.assert_error(self.fuzzyrun(*option, "true"), 2, option[0], "-n")
 
     def test_reserved_words(self) -> None:
-        self.assert_error(self.fuzzyrun("report", "x"), 2, "report", "fuzzyrun -- report")
+        self.assert_error(
+            self.fuzzyrun("report", "x"), 2, "report", "fuzzyrun -- report"
+        )
         program = self.folder / "report"
         program.write_text("#!/bin/sh\necho ran\n", encoding="utf-8")
         program.chmod(0o755)
@@ -179,9 +207,14 @@ class Errors(FuzzyrunCase):
 
     def test_library_of_another_machine(self) -> None:
         original = library().read_bytes()
-        for offset, value, name in ((18, b"\xb7\x00", "aarch64"), (4, b"\x01", "32-bit")):
+        for offset, value, name in (
+            (18, b"\xb7\x00", "aarch64"),
+            (4, b"\x01", "32-bit"),
+        ):
             path = self.folder / f"{name}.so"
-            path.write_bytes(original[:offset] + value + original[offset + len(value):])
+            path.write_bytes(
+                original[:offset] + value + original[offset + len(value) :]
+            )
             for arguments in (("true",), ("-n", "2", "-o", "out", "true")):
                 done = self.fuzzyrun(*arguments, FUZZYRUN_LIB=str(path))
                 self.assert_error(done, 2, name, "make")
@@ -190,7 +223,9 @@ class Errors(FuzzyrunCase):
     def test_library_not_a_library(self) -> None:
         path = self.folder / "text.so"
         path.write_text("INPUT(-lm)\n", encoding="utf-8")
-        self.assert_error(self.fuzzyrun("true", FUZZYRUN_LIB=str(path)), 2, "not a shared")
+        self.assert_error(
+            self.fuzzyrun("true", FUZZYRUN_LIB=str(path)), 2, "not a shared"
+        )
 
 
 class Help(FuzzyrunCase):
@@ -203,7 +238,9 @@ class Help(FuzzyrunCase):
             self.assertTrue(done.stdout.startswith("usage: fuzzyrun"))
 
     def test_version(self) -> None:
-        self.assertRegex(self.fuzzyrun("--version").stdout, r"^fuzzyrun \d+\.\d+\.\d+\n$")
+        self.assertRegex(
+            self.fuzzyrun("--version").stdout, r"^fuzzyrun \d+\.\d+\.\d+\n$"
+        )
 
 
 if __name__ == "__main__":

@@ -9,51 +9,64 @@ import json
 import os
 import pty
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import unittest
 
-from support import FUZZYRUN, FuzzyrunCase, library
-
 from fuzzytorch.statistics import significant
-
-#: Prints a number that depends on the seed as a rounding error would, and keeps a file.
-NOISY = """\
-import os, random
-mode, seed = os.environ["FUZZY_MODE"], os.environ["FUZZY_SEED"]
-noise = 0.0 if mode == "off" else random.Random(seed).gauss(0, 1e-6)
-print(f"epoch 1 loss: {0.125 + noise:.9f}, accuracy: 0.975")
-with open(os.environ["FUZZY_SAMPLE_DIR"] + "/seed.txt", "w") as file:
-    file.write(seed if mode != "off" else "none")
-"""
-
-#: Appends its sample's number to a file when it starts.
-COUNTED = """\
-import os
-with open("started", "a") as file:
-    file.write(os.environ["FUZZY_SAMPLE"] + "\\n")
-"""
+from support import COUNTED, FUZZYRUN, NOISY, FuzzyrunCase, library
 
 
 class Samples(FuzzyrunCase):
     """A study that goes well."""
 
-    def sample(self, *arguments: object, n: int = 3, o: str = "out", **env: str
-               ) -> subprocess.CompletedProcess[str]:
+    def sample(
+        self, *arguments: object, n: int = 3, o: str = "out", **env: str
+    ) -> subprocess.CompletedProcess[str]:
         """Sample script.py without controls."""
-        return self.fuzzyrun("-n", n, "-o", o, "--control", 0, *arguments, "--", sys.executable,
-                             "script.py", **env)
+        return self.fuzzyrun(
+            "-n",
+            n,
+            "-o",
+            o,
+            "--control",
+            0,
+            *arguments,
+            "--",
+            sys.executable,
+            "script.py",
+            **env,
+        )
 
     def test_folder(self) -> None:
         self.script(NOISY + "import sys\nprint('to stderr', file=sys.stderr)\n")
-        done = self.fuzzyrun("-n", 3, "-s", 40, "-m", "ud", "-o", "out", "--", sys.executable,
-                             "script.py")
+        done = self.fuzzyrun(
+            "-n",
+            3,
+            "-s",
+            40,
+            "-m",
+            "ud",
+            "-o",
+            "out",
+            "--",
+            sys.executable,
+            "script.py",
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         names = sorted(p.name for p in (self.folder / "out").iterdir())
-        self.assertEqual(names, ["control-1", "control-2", "lock", "sample-0001",
-                                 "sample-0002", "sample-0003", "study.json"])
+        self.assertEqual(
+            names,
+            [
+                "control-1",
+                "control-2",
+                "lock",
+                "sample-0001",
+                "sample-0002",
+                "sample-0003",
+                "study.json",
+            ],
+        )
         for k in (1, 2, 3):
             folder = self.folder / "out" / f"sample-{k:04d}"
             self.assertIn("accuracy: 0.975", (folder / "stdout").read_text())
@@ -61,8 +74,15 @@ class Samples(FuzzyrunCase):
             self.assertEqual((folder / "files" / "seed.txt").read_text(), str(39 + k))
             self.assertIn("perturbed", (folder / "report.json").read_text())
             status = self.status(f"out/sample-{k:04d}")
-            self.assertEqual((status["exit_status"], status["seed"], status["mode"],
-                              status["sample"]), (0, 39 + k, "ud", k))
+            self.assertEqual(
+                (
+                    status["exit_status"],
+                    status["seed"],
+                    status["mode"],
+                    status["sample"],
+                ),
+                (0, 39 + k, "ud", k),
+            )
             self.assertEqual(status["command"], [sys.executable, "script.py"])
             self.assertGreater(status["wall_seconds"], 0)
         self.assertEqual(self.status("out/control-1")["mode"], "off")
@@ -80,7 +100,9 @@ class Samples(FuzzyrunCase):
             values.append(float(text.split("loss: ")[1].split(",")[0]))
         self.assertEqual(len(set(values)), 5)
         digits = significant(values).digits
-        row = next(line for line in done.stdout.splitlines() if line.split()[:1] == ["loss"])
+        row = next(
+            line for line in done.stdout.splitlines() if line.split()[:1] == ["loss"]
+        )
         self.assertEqual(row.split()[3], f"{digits:.2f}")
         self.assertIn("delta(5) = 2.494 bits", done.stdout)
         self.assertIn("6.17 in f32", done.stdout)
@@ -88,31 +110,39 @@ class Samples(FuzzyrunCase):
         self.assertIn("probability 0.55 only", done.stdout)
 
     def test_environment(self) -> None:
-        self.script("import os\n"
-                    "names = ('PYTHONHASHSEED', 'OMP_NUM_THREADS', 'FUZZY_SAMPLE')\n"
-                    "print(*(os.environ[n] for n in names), 'FUZZY_LINEAGE' in os.environ)\n")
+        self.script(
+            "import os\n"
+            "names = ('PYTHONHASHSEED', 'OMP_NUM_THREADS', 'FUZZY_SAMPLE')\n"
+            "print(*(os.environ[n] for n in names), 'FUZZY_LINEAGE' in os.environ)\n"
+        )
         cores = len(os.sched_getaffinity(0))
         self.sample("-j", 2, FUZZY_LINEAGE="7")
         text = (self.folder / "out" / "sample-0002" / "stdout").read_text()
         self.assertEqual(text, f"0 {max(1, cores // 2)} 2 False\n")
         study = json.loads((self.folder / "out" / "study.json").read_text())
-        self.assertEqual(study["environment"], {"PYTHONHASHSEED": "0",
-                                                "OMP_NUM_THREADS": str(max(1, cores // 2))})
+        self.assertEqual(
+            study["environment"],
+            {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": str(max(1, cores // 2))},
+        )
         self.sample(o="set", OMP_NUM_THREADS="3", PYTHONHASHSEED="5")
         text = (self.folder / "set" / "sample-0002" / "stdout").read_text()
         self.assertEqual(text, "5 3 2 False\n")
-        self.assertEqual(self.status("set/sample-0001")["environment"],
-                         {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "3"})
+        self.assertEqual(
+            self.status("set/sample-0001")["environment"],
+            {"PYTHONHASHSEED": "5", "OMP_NUM_THREADS": "3"},
+        )
 
     def test_jobs_run_together(self) -> None:
         # Each waits for a file of the other: one at a time they would never end.
-        self.script("import os, time\n"
-                    "me = int(os.environ['FUZZY_SAMPLE'])\n"
-                    "open(f'here{me}', 'w').close()\n"
-                    "end = time.monotonic() + 20\n"
-                    "while not os.path.exists(f'here{3 - me}'):\n"
-                    "    assert time.monotonic() < end\n"
-                    "    time.sleep(0.01)\n")
+        self.script(
+            "import os, time\n"
+            "me = int(os.environ['FUZZY_SAMPLE'])\n"
+            "open(f'here{me}', 'w').close()\n"
+            "end = time.monotonic() + 20\n"
+            "while not os.path.exists(f'here{3 - me}'):\n"
+            "    assert time.monotonic() < end\n"
+            "    time.sleep(0.01)\n"
+        )
         self.assertEqual(self.sample("-j", 2, n=2).returncode, 0)
 
     def test_seed_is_drawn_and_kept(self) -> None:
@@ -133,7 +163,9 @@ class Samples(FuzzyrunCase):
         self.script(NOISY)
         for k in (1, 2):
             self.fuzzyrun("-n", 1, "--control", 0, sys.executable, "script.py")
-            self.assertTrue((self.folder / f"fuzzy-samples-{k}" / "sample-0001").is_dir())
+            self.assertTrue(
+                (self.folder / f"fuzzy-samples-{k}" / "sample-0001").is_dir()
+            )
 
     def test_percent_in_the_folders_name(self) -> None:
         # The library takes %p in FUZZY_REPORT for the pid, %% for a percent sign.
@@ -145,12 +177,29 @@ class Samples(FuzzyrunCase):
     def test_progress_lines_and_bar(self) -> None:
         self.script(NOISY)
         done = self.sample(n=2)
-        self.assertRegex(done.stderr, r"sample-0001 \[1/2\] done in [\d.]+ s, \d+:\d\d left")
+        self.assertRegex(
+            done.stderr, r"sample-0001 \[1/2\] done in [\d.]+ s, \d+:\d\d left"
+        )
         self.assertNotIn("\r", done.stderr)
         master, slave = pty.openpty()
-        process = subprocess.Popen([FUZZYRUN, "-n", "2", "--control", "0", "-o", "tty", "--",
-                                    sys.executable, "script.py"], cwd=self.folder, env=self.env,
-                                   stdout=subprocess.DEVNULL, stderr=slave)
+        process = subprocess.Popen(
+            [
+                FUZZYRUN,
+                "-n",
+                "2",
+                "--control",
+                "0",
+                "-o",
+                "tty",
+                "--",
+                sys.executable,
+                "script.py",
+            ],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=slave,
+        )
         os.close(slave)
         shown = b""
         try:
@@ -168,8 +217,10 @@ class Control(FuzzyrunCase):
     """What the command does by itself."""
 
     def test_not_deterministic(self) -> None:
-        self.script("import os\nprint('pid:', os.getpid())\nprint('loss: 0.5')\n"
-                    "open(os.environ['FUZZY_SAMPLE_DIR'] + '/pid', 'w').write(str(os.getpid()))")
+        self.script(
+            "import os\nprint('pid:', os.getpid())\nprint('loss: 0.5')\n"
+            "open(os.environ['FUZZY_SAMPLE_DIR'] + '/pid', 'w').write(str(os.getpid()))"
+        )
         done = self.fuzzyrun("-n", 2, "-o", "out", "--", sys.executable, "script.py")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("NOT deterministic by itself", done.stdout)
@@ -194,13 +245,34 @@ class Control(FuzzyrunCase):
 
     def test_nothing_perturbed_is_said(self) -> None:
         self.script(NOISY)
-        done = self.fuzzyrun("-n", 2, "-o", "out", "--control", 0, "--", sys.executable,
-                             "script.py", PRETEND_NOTHING="1")
+        done = self.fuzzyrun(
+            "-n",
+            2,
+            "-o",
+            "out",
+            "--control",
+            0,
+            "--",
+            sys.executable,
+            "script.py",
+            PRETEND_NOTHING="1",
+        )
         self.assertEqual(done.returncode, 1)
         self.assertIn("NOTHING PERTURBED in 2 of 2", done.stdout)
         self.assertIn("nothing was perturbed in 2 of 2", done.stderr.splitlines()[-1])
-        done = self.fuzzyrun("-n", 2, "-o", "off", "--control", 0, "-m", "off", "--",
-                             sys.executable, "script.py")
+        done = self.fuzzyrun(
+            "-n",
+            2,
+            "-o",
+            "off",
+            "--control",
+            0,
+            "-m",
+            "off",
+            "--",
+            sys.executable,
+            "script.py",
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
 
 
@@ -209,8 +281,19 @@ class Resume(FuzzyrunCase):
 
     def start(self, *arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
         """Sample script.py three times into out/."""
-        return self.fuzzyrun("-n", 3, "-s", 5, "-o", "out", *arguments, "--", sys.executable,
-                             "script.py", **env)
+        return self.fuzzyrun(
+            "-n",
+            3,
+            "-s",
+            5,
+            "-o",
+            "out",
+            *arguments,
+            "--",
+            sys.executable,
+            "script.py",
+            **env,
+        )
 
     def started(self) -> list[str]:
         """Return the samples that began so far."""
@@ -248,19 +331,29 @@ class Resume(FuzzyrunCase):
     def test_another_study(self) -> None:
         script = self.script(COUNTED)
         self.assertEqual(self.start("--control", 0).returncode, 0)
-        before = {p: p.stat().st_mtime_ns for p in (self.folder / "out").rglob("*")
-                  if p.name != "lock" and p.is_file()}
+        before = {
+            p: p.stat().st_mtime_ns
+            for p in (self.folder / "out").rglob("*")
+            if p.name != "lock" and p.is_file()
+        }
         error = (2, "another study", "-o")
         self.assert_error(self.start("-m", "ud"), *error, "mode")
         self.assert_error(self.start("-s", 6), *error, "seed")
         self.assert_error(self.start(OMP_NUM_THREADS="7"), *error, "OMP_NUM_THREADS")
-        self.assert_error(self.start(FUZZY_PRECISION="f32:12"), *error, "FUZZY_PRECISION")
-        self.assert_error(self.fuzzyrun("-n", 3, "-s", 5, "-o", "out", "true"), *error, "command")
+        self.assert_error(
+            self.start(FUZZY_PRECISION="f32:12"), *error, "FUZZY_PRECISION"
+        )
+        self.assert_error(
+            self.fuzzyrun("-n", 3, "-s", 5, "-o", "out", "true"), *error, "command"
+        )
         script.write_text(COUNTED + "# changed\n", encoding="utf-8")
         self.assert_error(self.start(), *error, "script")
         self.assertEqual(self.started(), ["1", "2", "3"])
-        after = {p: p.stat().st_mtime_ns for p in (self.folder / "out").rglob("*")
-                 if p.name != "lock" and p.is_file()}
+        after = {
+            p: p.stat().st_mtime_ns
+            for p in (self.folder / "out").rglob("*")
+            if p.name != "lock" and p.is_file()
+        }
         self.assertEqual(before, after)
 
     def test_another_library(self) -> None:
@@ -271,8 +364,10 @@ class Resume(FuzzyrunCase):
         self.assert_error(self.start(FUZZYRUN_LIB=str(other)), 2, "library")
 
     def test_failing_sample_is_kept_and_tried_again(self) -> None:
-        self.script(COUNTED + "if os.environ['FUZZY_SAMPLE'] == '2' and "
-                    "not os.path.exists('mended'):\n    raise SystemExit(9)\nprint('x 1.5')")
+        self.script(
+            COUNTED + "if os.environ['FUZZY_SAMPLE'] == '2' and "
+            "not os.path.exists('mended'):\n    raise SystemExit(9)\nprint('x 1.5')"
+        )
         done = self.start("--control", 0)
         self.assertEqual(done.returncode, 1)
         self.assertIn("2 of 3 samples finished", done.stdout)
@@ -297,152 +392,6 @@ class Resume(FuzzyrunCase):
         self.start("--control", 0)
         (self.folder / "out" / "study.json").write_text("{")
         self.assert_error(self.start(), 1, "study.json", "damaged")
-
-
-class Interrupted(FuzzyrunCase):
-    """Ctrl-C, and a second fuzzyrun meanwhile."""
-
-    SLOW = ("import os, time\n"
-            "me = os.environ['FUZZY_SAMPLE']\n"
-            "open('started' + me, 'w').write(str(os.getpid()))\n"
-            "if me == '2' and not os.path.exists('quick'):\n"
-            "    time.sleep(60)\n"
-            "print('x 0.5')\n")
-
-    def launch(self) -> "subprocess.Popen[str]":
-        """Start a study whose second sample does not end, wait until it runs."""
-        self.script(self.SLOW)
-        process = subprocess.Popen(
-            [FUZZYRUN, "-n", "2", "-s", "1", "--control", "0", "-o", "out", "--",
-             sys.executable, "script.py"], cwd=self.folder, env=self.env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
-        self.until(lambda: (self.folder / "started2").exists()
-                   and (self.folder / "started2").read_text() != "")
-        return process
-
-    def until(self, condition) -> None:
-        """Wait until a condition holds."""
-        end = time.monotonic() + 30
-        while not condition():
-            self.assertLess(time.monotonic(), end, "waited in vain")
-            time.sleep(0.01)
-
-    def again(self) -> subprocess.CompletedProcess[str]:
-        """Run the same command once more."""
-        return self.fuzzyrun("-n", 2, "-s", 1, "--control", 0, "-o", "out", "--",
-                             sys.executable, "script.py")
-
-    def test_finished_samples_stay(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with self.subTest(signal=number):
-                process = self.launch()
-                child = int((self.folder / "started2").read_text())
-                process.send_signal(number)
-                _, err = process.communicate(timeout=30)
-                self.assertEqual(process.returncode, 130, err)
-                self.assertIn("interrupted", err.splitlines()[-1])
-                self.assertNotIn("Traceback", err)
-                with self.assertRaises(ProcessLookupError):
-                    os.kill(child, 0)
-                names = sorted(p.name for p in (self.folder / "out").iterdir())
-                self.assertEqual(names, ["lock", "sample-0001", "study.json"])
-                (self.folder / "quick").touch()
-                self.assertEqual(self.again().returncode, 0)
-                self.assertTrue((self.folder / "out" / "sample-0002" / "status.json").exists())
-                shutil.rmtree(self.folder / "out")
-                (self.folder / "quick").unlink()
-                (self.folder / "started2").unlink()
-
-    def test_lock(self) -> None:
-        process = self.launch()
-        self.assert_error(self.again(), 1, "in use by another fuzzyrun", str(process.pid), "-o")
-        self.assertTrue((self.folder / "out" / ".part-sample-0002").is_dir())
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
-        (self.folder / "quick").touch()
-        self.assertEqual(self.again().returncode, 0)
-
-    def test_killed_fuzzyrun_leaves_no_lock(self) -> None:
-        process = self.launch()
-        process.kill()
-        process.communicate()
-        os.kill(int((self.folder / "started2").read_text()), signal.SIGKILL)
-        (self.folder / "quick").touch()
-        self.assertEqual(self.again().returncode, 0)
-        names = sorted(p.name for p in (self.folder / "out").iterdir())
-        self.assertEqual(names, ["lock", "sample-0001", "sample-0002", "study.json"])
-
-
-class Errors(FuzzyrunCase):
-    """One line, a status that is not 0, and no folder made for nothing."""
-
-    def test_counts(self) -> None:
-        for n in ("0", "-3", "x", "1.5", ""):
-            self.assert_error(self.fuzzyrun("-n", n, "true"), 2, "number of samples")
-        self.assert_error(self.fuzzyrun("-n", 1, "-j", 0, "true"), 2, "number of jobs")
-        self.assert_error(self.fuzzyrun("-n", 1, "--control", -1, "true"), 2, "controls")
-        self.assertEqual(list(self.folder.iterdir()), [])
-
-    def test_command_not_found(self) -> None:
-        self.assert_error(self.fuzzyrun("-n", 2, "-o", "out", "no-such-program"), 127,
-                          "no-such-program", "not found")
-        self.assert_error(self.fuzzyrun("-n", 2, "-o", "out", FUZZYRUN_LIB="/none.so"), 2)
-        self.assertEqual(list(self.folder.iterdir()), [])
-
-    def test_bad_environment(self) -> None:
-        self.assert_error(self.fuzzyrun("-n", 2, "true", FUZZY_MODE="srr"), 2, "srr")
-        self.assert_error(self.fuzzyrun("-n", 2, "true", FUZZY_SEED="1x"), 2, "1x")
-
-    def test_folder_of_something_else(self) -> None:
-        (self.folder / "work").mkdir()
-        (self.folder / "work" / "precious").touch()
-        self.assert_error(self.fuzzyrun("-n", 2, "-o", "work", "true"), 2, "other things")
-        self.assertEqual([p.name for p in (self.folder / "work").iterdir()], ["precious"])
-        (self.folder / "file").touch()
-        self.assert_error(self.fuzzyrun("-n", 2, "-o", "file", "true"), 1, "file")
-
-    def test_stdout_full(self) -> None:
-        self.script(NOISY)
-        with open("/dev/full", "w") as full:
-            done = subprocess.run([FUZZYRUN, "-n", "2", "-o", "out", "--", sys.executable,
-                                   "script.py"], cwd=self.folder, env=self.env, stdout=full,
-                                  stderr=subprocess.PIPE, text=True, timeout=60)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("full", done.stderr.splitlines()[-1])
-        self.assertNotIn("Traceback", done.stderr)
-        self.assertTrue((self.folder / "out" / "sample-0002").is_dir())
-
-    def test_disk_full(self) -> None:
-        disk = self.folder / "disk"
-        disk.mkdir()
-        mount = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-        probe = subprocess.run([*mount, "mount", "-t", "tmpfs", "tmpfs", str(disk)],
-                               stderr=subprocess.PIPE, text=True)
-        if probe.returncode != 0:
-            self.skipTest(f"no tmpfs can be mounted here: {probe.stderr.strip()}")
-        # The second sample fills the disk and pretends that all is well.
-        self.script("import os\n"
-                    "print('x 0.5')\n"
-                    "if os.environ['FUZZY_SAMPLE'] == '2':\n"
-                    "    try:\n"
-                    "        with open(os.environ['FUZZY_SAMPLE_DIR'] + '/big', 'wb') as file:\n"
-                    "            while True:\n"
-                    "                file.write(bytes(4096))\n"
-                    "                file.flush()\n"
-                    "    except OSError:\n"
-                    "        os._exit(0)\n")
-        inside = (f"mount -t tmpfs -o size=400k tmpfs '{disk}' && '{FUZZYRUN}' -n 3 -s 1 "
-                  f"--control 0 -o '{disk}/out' -- '{sys.executable}' script.py; "
-                  f"echo status $?; ls -A '{disk}/out'")
-        done = subprocess.run([*mount, "sh", "-c", inside], cwd=self.folder, env=self.env,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                              timeout=60)
-        self.assertIn("status 1", done.stdout)
-        self.assertIn("the disk is full", done.stderr.splitlines()[-1])
-        self.assertNotIn("Traceback", done.stderr)
-        self.assertEqual(done.stdout.split("\n")[1:4], ["lock", "sample-0001", "study.json"])
 
 
 if __name__ == "__main__":
