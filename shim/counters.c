@@ -3,7 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A thread has a slot to itself and adds without atomics. The slots lie in one anonymous
- * shared mapping made at the first count, so that what a forked worker counted is there even
+ * shared mapping made when torch is mapped, so that what a forked worker counted is there even
  * if it leaves by _exit or a signal. A thread's end frees its slot for the next thread, which
  * goes on adding to it. Without a free slot, threads share the last one atomically. If each
  * process writes its own report (%p), a forked child starts a mapping of its own.
@@ -108,9 +108,16 @@ void fz_count_sum(enum fz_symbol s, fz_count *sum)
     }
 }
 
+/* Before any fork can come: a child's own first count would be in memory of its own. */
+void fz_counters_begin(void)
+{
+    if (!atomic_load(&slots))
+        map_slots();
+}
+
 void fz_counters_forked(void)
 {
     const char *report = fz_policy_get()->report;
     if (report && strstr(report, "%p"))
-        atomic_store(&slots, NULL);
+        atomic_store(&slots, NULL);     /* its own file: its own counts */
 }

@@ -148,6 +148,7 @@ void fz_report_begin(void)
     fz_text t = {layers, 0, sizeof layers - 1, -1, false};
     atomic_store(&owner, getpid());
     take_file(p);
+    fz_counters_begin();
     add_scopes(&t, p->scope & FZ_SCOPE_BUILT, "", "");
     layers[t.n] = 0;
     if (p->verbose >= 1)

@@ -217,6 +217,7 @@ typedef struct fz_count {
 
 void fz_count_call(fz_thread *t, enum fz_symbol s, enum fz_reason why, uint64_t flops);
 void fz_count_sum(enum fz_symbol s, fz_count *sum);
+void fz_counters_begin(void);
 void fz_counters_forked(void);
 void fz_report_check(const fz_policy *p);
 void fz_report_begin(void);
