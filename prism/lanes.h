@@ -153,15 +153,26 @@ static inline f64 fz_scalar_f64(enum prism_op op, f64 a, f64 b, f64 c, fz_law l,
     }
 }
 
-/* Lanes of x that left the safe range, once more by the definition. */
+/* Lanes of x that left the safe range, once more by the definition. Conversions between the
+ * types are exact here, and must stay so where the host flushes subnormals. */
 static __attribute__((noinline, cold, unused)) vd
 fz_redo(enum prism_op op, unsigned bad, vd a, vd b, vd c, vd x, fz_law l, vi w)
 {
+    const unsigned host = _mm_getcsr(), exact = host & ~(FZ_CSR_FTZ | FZ_CSR_DAZ);
     for (int i = 0; i < L; i++) {
         if (!(bad >> i & 1))
             continue;
-        x[i] = l.is_f32 ? fz_scalar_f32(op, (f32)a[i], (f32)b[i], (f32)c[i], l, (uint64_t)w[i])
-                      : fz_scalar_f64(op, a[i], b[i], c[i], l, (uint64_t)w[i]);
+        if (!l.is_f32) {
+            x[i] = fz_scalar_f64(op, a[i], b[i], c[i], l, (uint64_t)w[i]);
+            continue;
+        }
+        _mm_setcsr(exact);
+        volatile f32 fa = (f32)a[i], fb = (f32)b[i], fc = (f32)c[i];
+        _mm_setcsr(host);
+        volatile f32 r = fz_scalar_f32(op, fa, fb, fc, l, (uint64_t)w[i]);
+        _mm_setcsr(exact);
+        x[i] = r;
+        _mm_setcsr(host);
     }
     return x;
 }

@@ -140,15 +140,18 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
     return bits;
 }
 
-/* The result as a pattern with its sign; zero keeps x.sign. */
+/* The result as a pattern with its sign; zero keeps x.sign. Where the host flushes, what
+ * nearest makes subnormal is zero in every mode, and no result is subnormal. */
 static uint64_t round_exact(exact x, format f, enum prism_mode mode, int t, uint64_t w)
 {
     uint64_t sign = (uint64_t)x.sign << (f.p == 24 ? 31 : 63);
     if (!x.m)
         return sign;
-    if (ftz() && !(round_magnitude(x, f, PRISM_NEAREST, t, 0) >> (f.p - 1)))
+    uint64_t r = round_magnitude(x, f, mode, t, w);
+    if (ftz() && (!(r >> (f.p - 1)) ||
+                  !(round_magnitude(x, f, PRISM_NEAREST, t, 0) >> (f.p - 1))))
         return sign;
-    return sign | round_magnitude(x, f, mode, t, w);
+    return sign | r;
 }
 
 static f32 f32_round(exact x, enum prism_mode mode, int t, uint64_t w)
