@@ -113,7 +113,8 @@ int main(int argc, char **argv)
                   {"laws", suite_laws},
                   {"words", suite_words},
                   {"kernels", suite_kernels},
-                  {"gemm_laws", suite_gemm_laws}};
+                  {"gemm_laws", suite_gemm_laws},
+                  {"blas", suite_blas}};
     const int count = sizeof suites / sizeof *suites;
     setvbuf(stdout, NULL, _IOLBF, 0);
     int bad = report_isas();

@@ -269,9 +269,15 @@ static void round_it(oracle_answer *out, const real *x, const oracle_case *q)
     if (q->ftz && nearest < UINT64_C(1) << (f.p - 1)) {
         out->fixed = 1;
         out->nearest = sign;
-    } else if (!q->is_f32 && nearest == inf) {
-        out->fixed = 1;
+    } else if (q->ftz) {
+        /* no word gives a subnormal either */
+        uint64_t *all[] = {&out->a, &out->b, &out->down, &out->up};
+        for (int i = 0; i < 4; i++)
+            if (*all[i] - sign < UINT64_C(1) << (f.p - 1))
+                *all[i] = sign;
     }
+    if (!q->is_f32 && nearest == inf)
+        out->fixed = 1;
     mpz_clears(a, b, g, h, NULL);
 }
 

@@ -1,4 +1,4 @@
-# Unit tests: make check-unit, make check-unit-long. Included by Makefile/targets.mk.
+# Unit tests: make check-unit, make check-unit-long. Included by targets.mk.
 # SPDX-License-Identifier: Apache-2.0
 
 UNIT_SRC := $(filter-out tests/unit/stream.c,$(wildcard tests/unit/*.c))
@@ -15,6 +15,7 @@ $(B)/tests/unit/stream: $(B)/tests/unit/stream.o $(B)/tests/unit/words.o $(B)/li
 check-unit: $(B)/tests/unit/unit
 	$<
 
-# All sizes.
-check-unit-long: $(B)/tests/unit/unit
+# All sizes, then a battery on the random words as they are used (hours).
+check-unit-long: $(B)/tests/unit/unit $(B)/tests/unit/stream
 	FZ_TEST_LONG=1 $<
+	tests/unit/dieharder.sh $(B)/tests/unit/stream $(B)/tests/unit/dieharder
