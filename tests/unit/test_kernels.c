@@ -173,12 +173,11 @@ static void run_gemm(enum prism_isa isa, const fz_job *job, void *arg, matrix *o
     call_gemm(isa, job, p->k, p->alpha, p->a, p->b, p->beta, out);
 }
 
-static void one_gemm(rng *g, trial *q, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+static void one_gemm(rng *g, trial *q, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, enum shape shape,
+                     int strays)
 {
     enum layout la = (enum layout)rng_below(g, LAYOUTS), lb = (enum layout)rng_below(g, LAYOUTS);
     enum layout lc = (enum layout)rng_below(g, ZERO_STRIDE);
-    enum shape shape = rng_below(g, 3) ? SHAPE_UNIFORM : (enum shape)rng_below(g, SHAPES);
-    int strays = rng_below(g, 3) ? 0 : (int)rng_below(g, 16);
     matrix a = matrix_open(g, q->is_f32, m, k, la), b = matrix_open(g, q->is_f32, k, n, lb);
     matrix c = matrix_open(g, q->is_f32, m, n, lc);
     matrix_fill(g, &a, shape, strays);
@@ -208,6 +207,12 @@ static void one_gemm(rng *g, trial *q, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
     matrix_close(&c);
 }
 
+static void any_gemm(rng *g, trial *q, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k)
+{
+    enum shape shape = rng_below(g, 3) ? SHAPE_UNIFORM : (enum shape)rng_below(g, SHAPES);
+    one_gemm(g, q, m, n, k, shape, rng_below(g, 3) ? 0 : (int)rng_below(g, 16));
+}
+
 static const ptrdiff_t edges[] = {0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65,
                                   95, 96, 97, 127, 128, 129, 255, 256, 257};
 #define EDGES (sizeof edges / sizeof *edges)
@@ -226,7 +231,7 @@ START_TEST(gemm)
         if ((double)m * (double)n * (double)k > limit)
             continue;
         trial q = make_trial(&g, seed, is_f32, mode);
-        one_gemm(&g, &q, m, n, k);
+        any_gemm(&g, &q, m, n, k);
         done++;
     }
     /* every edge once for each dimension */
@@ -235,7 +240,7 @@ START_TEST(gemm)
             ptrdiff_t s[3] = {9, 17, 5};
             s[d] = edges[i];
             trial q = make_trial(&g, seed, is_f32, mode);
-            one_gemm(&g, &q, s[0], s[1], s[2]);
+            any_gemm(&g, &q, s[0], s[1], s[2]);
         }
 }
 END_TEST
@@ -251,8 +256,28 @@ START_TEST(gemm_blocks)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int mode = 0; mode < 4; mode++) {
             trial q = make_trial(&g, seed, _i, mode);
-            one_gemm(&g, &q, sizes[i][0], sizes[i][1], sizes[i][2]);
+            any_gemm(&g, &q, sizes[i][0], sizes[i][1], sizes[i][2]);
         }
+}
+END_TEST
+
+/* Every shape at every precision: where a quick path's preconditions end. */
+START_TEST(gemm_shapes)
+{
+    static const int f32_t[] = {24, 23, 22, 21, 20, 11, 2, 1};
+    static const int f64_t[] = {53, 52, 51, 40, 24, 11, 2, 1};
+    const int is_f32 = _i / 4, mode = _i % 4;
+    uint64_t seed = test_seed(UINT64_C(7150) + (uint64_t)_i);
+    rng g = {seed};
+    for (int rep = 0; rep < (test_long() ? 30 : 3); rep++)
+        for (int shape = 0; shape < SHAPES; shape++)
+            for (int p = 0; p < 8; p++) {
+                trial q = make_trial(&g, seed, is_f32, mode);
+                q.t = q.job.t = (is_f32 ? f32_t : f64_t)[p];
+                one_gemm(&g, &q, 1 + (ptrdiff_t)rng_below(&g, 9),
+                         1 + (ptrdiff_t)rng_below(&g, 20), 1 + (ptrdiff_t)rng_below(&g, 20),
+                         (enum shape)shape, rep % 3 == 1);
+            }
 }
 END_TEST
 
@@ -445,6 +470,7 @@ Suite *suite_kernels(void)
     tcase_add_test(c, keys_matter);
     tcase_add_loop_test(c, gemm, 0, 8);
     tcase_add_loop_test(c, gemm_blocks, 0, 2);
+    tcase_add_loop_test(c, gemm_shapes, 0, 8);
     tcase_add_loop_test(c, level1, 0, 8);
     tcase_add_loop_test(c, ger, 0, 8);
     suite_add_tcase(s, c);
