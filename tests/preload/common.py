@@ -51,6 +51,8 @@ def run(
     """Run a command under the library, with these FUZZY_ variables and no others."""
     full = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY_")}
     full.pop("LD_PRELOAD", None)
+    # Spinning threads of a loaded machine would take most of the time.
+    full.setdefault("OMP_WAIT_POLICY", "passive")
     full.update(env)
     if preload:
         full["LD_PRELOAD"] = LIB
