@@ -231,8 +231,7 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
                 fz_text_add(t, "%s\"%s\": %u", comma, reason_name[r], c.calls[r]);
                 comma = ", ";
             }
-        fz_text_add(t, "}, \"original\": \"%s\"}",
-                    fz_provided((enum fz_symbol)s) ? "openblas" : "process");
+        fz_text_add(t, "}, \"original\": \"%s\"}", fz_provider((enum fz_symbol)s));
         first = false;
     }
     fz_text_add(t, "\n ]}\n");
@@ -252,8 +251,8 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
         for (int r = 1; r < FZ_REASONS; r++)
             if (c.calls[r])
                 fz_text_add(t, ", %s %u", reason_name[r], c.calls[r]);
-        if (fz_provided((enum fz_symbol)s))
-            fz_text_add(t, " (served by OpenBLAS)");
+        if (strcmp(fz_provider((enum fz_symbol)s), "process") != 0)
+            fz_text_add(t, " (no original: %s)", fz_provider((enum fz_symbol)s));
         fz_text_add(t, "\n");
     }
     fz_text_add(t, "  all: perturbed %u calls, %u flops; passed through %u calls, %u flops\n",

@@ -19,7 +19,7 @@
 
 #include "shim.h"
 
-static atomic_bool provided[FZ_SYMBOLS];
+static _Atomic(const char *) provided[FZ_SYMBOLS];
 void *(*fz_real_dlopen)(const char *, int);
 
 extern const char __ehdr_start[] __attribute__((visibility("hidden")));
@@ -82,8 +82,10 @@ static FZ_COLD void *find_original(fz_lib *lib, enum fz_symbol s)
     void *p = fz_original_name(lib, info->name);
     if (!p && info->scope == FZ_SCOPE_BLAS) {
         p = from_openblas(info->name);
-        if (p && !atomic_exchange(&provided[s], true) && fz_policy_get()->verbose >= 2)
-            fz_say("%s has no original in this process: OpenBLAS serves it", info->name);
+        const char *was = atomic_exchange(&provided[s], p ? "openblas" : "nearest");
+        if (!was && fz_policy_get()->verbose >= 2)
+            fz_say("%s has no original in this process: %s", info->name,
+                   p ? "OpenBLAS serves it" : "our kernel serves it in nearest mode");
     }
     t->depth--;
     if (p)
@@ -97,7 +99,8 @@ void *fz_original(fz_lib *lib, enum fz_symbol s)
     return FZ_LIKELY(p != NULL) ? p : find_original(lib, s);
 }
 
-bool fz_provided(enum fz_symbol s)
+const char *fz_provider(enum fz_symbol s)
 {
-    return atomic_load(&provided[s]);
+    const char *p = atomic_load(&provided[s]);
+    return p ? p : "process";
 }

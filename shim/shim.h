@@ -151,8 +151,9 @@ fz_lib *fz_lib_of(const void *address);
 void *fz_original(fz_lib *lib, enum fz_symbol s);
 /* The same by name, without cache. */
 void *fz_original_name(const fz_lib *lib, const char *name);
-/* Symbols served by OpenBLAS since no original was found. */
-bool fz_provided(enum fz_symbol s);
+/* Who serves calls of s that are passed through: "process" (the original), "openblas" where
+ * there was none, "nearest" (our kernel) where OpenBLAS does not have it either. */
+const char *fz_provider(enum fz_symbol s);
 bool fz_ours(const void *address);
 /* The function of that name that comes after us in the global scope. */
 void *fz_next(const char *name);
