@@ -2,26 +2,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Stochastic rounding carries the float sums in f64, scaled by 2^-896. The scale puts the
- * float's subnormal range onto the f64's: 2^-126 becomes 2^-1022, and the spacing 2^-149
- * becomes 29 bits above the f64's own, as it is for normal numbers. So one fma, one integer
- * addition of 29 random bits and one mask are the law, subnormals included: the f64 rounding
- * of the fma is F's rounding to r bits. Only overflow has to be ruled out beforehand.
- *
- * nearest and ud need the nearest float only, which the f32 fma gives; cestac the two directed
- * ones, which it gives with rounding upward as fma(a,b,c) and -(-(ab)-c).
+ * The steps and what they rest on are in step.h.
  */
 #include "gemm.h"
 
+#include "step.h"
 #include "tables.h"
 
 #define T f32
 #define IS_F32 1
 #define UNIT (8 * SPV)
 #define NAME(base) FZ_FN(base##_f32)
-
-#define SCALE 0x1p-896
-#define UNSCALE 0x1p896
 
 typedef struct block block;
 static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
@@ -39,7 +30,7 @@ static void widen_a(const f32 *src, ptrdiff_t n, f64 *dst)
 /* Row of a unit: lanes 0-3 of each strand, then lanes 4-7. */
 static void widen_b(const f32 *src, ptrdiff_t n, f64 *dst)
 {
-    const vd scale = vd_set(SCALE);
+    const vd scale = vd_set(FZ_SCALE);
     const fz_law l = {PRISM_SR, 24, 29, 0, 1};
     for (ptrdiff_t i = 0; i < n; i += UNIT)
         for (int v = 0; v < UNIT / L; v++)
@@ -55,7 +46,6 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
                        int kc, uint32_t kblock, const f64 *pa, const f64 *pb)
 {
     const int r = 53 - t;
-    const vi m = vi_set((INT64_C(1) << r) - 1);
     const fz_law l = {PRISM_SR, 24, 29, 0, 1};
     vd acc[R][U][2 * HALF];
     vi st[R][U][NV];
@@ -65,7 +55,7 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
             fz_lanes_open(st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
                           kblock, (uint32_t)(b->j0 + col + u * UNIT));
             for (int v = 0; v < 2 * HALF; v++)
-                acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) * vd_set(SCALE)
+                acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) * vd_set(FZ_SCALE)
                                       : vd_set(0);
         }
     for (int k = 0; k < kc; k++) {
@@ -77,15 +67,9 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
                 const vd a = vd_set(pa[k * MR + i]);
                 for (int v = 0; v < NV; v++) {
                     const vi s = st[i][u][v];
-#if FZ_HAVE_FMA
-                    vd hi = vd_fma(a, x[v], acc[i][u][v]);
-                    vd lo = vd_fma(a, x[HALF + v], acc[i][u][HALF + v]);
-#else
-                    vd hi = a * x[v] + acc[i][u][v];
-                    vd lo = a * x[HALF + v] + acc[i][u][HALF + v];
-#endif
-                    acc[i][u][v] = (vd)(((vi)hi + (vi)((vu)s >> (64 - r))) & ~m);
-                    acc[i][u][HALF + v] = (vd)(((vi)lo + (s & m)) & ~m);
+                    acc[i][u][v] = fz_sr_f32(a, x[v], acc[i][u][v], fz_word_hi(s, r), r);
+                    acc[i][u][HALF + v] = fz_sr_f32(a, x[HALF + v], acc[i][u][HALF + v],
+                                                    fz_word_lo(s, r), r);
                     st[i][u][v] = fz_strand_step(s);
                 }
             }
@@ -95,42 +79,13 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
         for (int u = 0; u < U; u++) {
             f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
             for (int v = 0; v < 2 * HALF; v++)
-                fz_store(sum, 1, fz_at(l, v), fz_gap(l), acc[i][u][v] * vd_set(UNSCALE));
+                fz_store(sum, 1, fz_at(l, v), fz_gap(l), acc[i][u][v] * vd_set(FZ_UNSCALE));
         }
 }
 
 /* ---- nearest, ud, cestac --------------------------------------------------------------------------- */
 
 #if FZ_HAVE_FMA
-/* r = round(a*b + c); st holds the words in the lanes' sign bits. */
-FZ_INLINE vf native_step(enum prism_mode mode, vf a, vf b, vf c, vw st)
-{
-    vf r = vf_fma(a, b, c);
-    if (mode == PRISM_NEAREST)
-        return r;
-    if (mode == PRISM_UD) {
-#if FZ_VBYTES == 64
-        __mmask16 moves = _mm512_test_epi32_mask((__m512i)r, _mm512_set1_epi32(0x7fffffff));
-        __m512i by = _mm512_or_si512(_mm512_srai_epi32((__m512i)~st, 31),
-                                     _mm512_set1_epi32(1));
-        return (vf)_mm512_mask_add_epi32((__m512i)r, moves, (__m512i)r, by);
-#else
-        vw by = (~st >> 31) | 1;
-        return (vf)((vw)r + (by & ~(vw)(r == 0)));
-#endif
-    }
-#if FZ_VBYTES == 64
-    __m512 minus = _mm512_fnmsub_ps(a, b, c);
-    __m512 down = (__m512)((vw)minus ^ vw_set(INT32_MIN));
-    __mmask16 up = _mm512_movepi32_mask((__m512i)st) | _mm512_cmp_ps_mask(r, down, _CMP_EQ_OQ);
-    return _mm512_mask_blend_ps(up, down, r);
-#else
-    vf minus = _mm256_fnmsub_ps(a, b, c);
-    vf down = (vf)((vw)minus ^ vw_set(INT32_MIN));
-    return _mm256_blendv_ps(down, r, (__m256)(st | (vw)(r == down)));
-#endif
-}
-
 FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const block *b,
                            int row, int col, int kc, uint32_t kblock, const f32 *pa,
                            const f32 *pb)
@@ -158,7 +113,7 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
             for (int u = 0; u < U; u++) {
                 const vf x = vf_load(pb + (u * kc + k) * UNIT);
                 for (int i = 0; i < R; i++) {
-                    acc[i][u] = native_step(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
+                    acc[i][u] = fz_native_f32(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
                                             bits[i][u]);
                     if (l.r)
                         bits[i][u] += bits[i][u];
@@ -230,19 +185,10 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     pack_a(b, k0, kc, a);
     pack_b(b, k0, kc, bb);
     const fz_range ra = fz_range_f32(a, na), rb = fz_range_f32(bb, nb);
-    /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and inf
-     * fail here as well. */
     b->bound += ra.max * rb.max * kc;
-    if (!(b->bound < 0x1p126))
+    if (!fz_fast_f32(l.mode, ra, rb, b->bound, p->ftz))
         return 0;
-    /* Every exact sum is a multiple of this: no subnormals, FTZ and DAZ cannot matter. */
-    const f64 grid = ra.min * rb.min * 0x1p-46;
-    if (p->ftz && !(grid >= 0x1p-126 && ra.min >= 0x1p-126 && rb.min >= 0x1p-126))
-        return 0;
-    /* Without fma the scaled product itself must be exact. */
-    if (sr && !FZ_HAVE_FMA && !(grid * SCALE >= 0x1p-1074))
-        return 0;
-    _mm_setcsr(FZ_CSR_MASKS | (l.mode == PRISM_CESTAC ? FZ_CSR_RU : FZ_CSR_RN));
+    _mm_setcsr(fz_fast_csr(l.mode, 1));
     if (sr) {
         widen_a(a, na, b->pa);
         widen_b(bb, nb, b->pb);

@@ -2,15 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Stochastic rounding of x = a*b + c with rounding toward zero throughout: TwoProd and TwoSum
- * give x = s + rho, where TwoSum's rest is faithful, not exact, under directed rounding
- * (Boldo, Graillat and Muller 2017), which moves F by less than one unit of 2^-52 and leaves
- * exact results exact. RZ(s + rho) is a, the neighbour nearer zero; its exponent gives the
- * spacing, also at powers of two; and RZ(s + (rho + u*spacing)) with u uniform in [0, 1) is b
- * with probability (x - a)/(b - a).
+ * The steps and what they rest on are in step.h.
  */
 #include "gemm.h"
 
+#include "step.h"
 #include "tables.h"
 
 #define T f64
@@ -25,46 +21,6 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
 
 /* Vectors, and as many states, of a unit. */
 #define VECS (UNIT / L)
-
-/* a*b + c rounded to one of its neighbours; rounding direction toward zero, FTZ and DAZ set,
- * so that a zero's spacing, which is subnormal, costs nothing. 17 operations a vector with the
- * AES round, in a chain of 38 cycles from c to the result: hence many sums side by side. */
-FZ_INLINE vd sr_step(vd a, vd b, vd c, vi st)
-{
-    const vd unit = vd_set(0x1p-52);
-    const vd u = (vd)((vi)((vu)st >> 12) | (vi)unit) - unit;   /* [0, 1) * 2^-52 */
-    fz_sum p = fz_two_prod(a, b);
-    vd s = c + p.s, t = s - c;
-    vd rho = (c - (s - t)) + ((p.s - t) + p.rho);
-    vd e = (vd)((vi)(s + rho) & vi_set(~FZ_MANT));    /* sign and spacing * 2^52 */
-#if FZ_HAVE_FMA
-    return s + vd_fma(e, u, rho);
-#else
-    return s + (e * u + rho);
-#endif
-}
-
-#if FZ_HAVE_FMA
-/* nearest, ud, cestac; st holds the words in the lanes' sign bits. */
-FZ_INLINE vd native_step(enum prism_mode mode, vd a, vd b, vd c, vi st)
-{
-    vd r = vd_fma(a, b, c);
-    if (mode == PRISM_NEAREST)
-        return r;
-    if (mode == PRISM_UD) {
-        vi by = (vi)(st >= 0) | 1;                    /* -1 where the bit is 0 */
-        return (vd)((vi)r + (by & ~(vi)(r == 0)));
-    }
-#if FZ_VBYTES == 64
-    __m512d down = (__m512d)((vi)_mm512_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
-    __mmask8 up = _mm512_movepi64_mask((__m512i)st) | _mm512_cmp_pd_mask(r, down, _CMP_EQ_OQ);
-    return _mm512_mask_blend_pd(up, down, r);
-#else
-    vd down = (vd)((vi)_mm256_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
-    return _mm256_blendv_pd(down, r, (__m256d)(st | (vi)(r == down)));
-#endif
-}
-#endif
 
 FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block *b, int row,
                     int col, int kc, uint32_t kblock)
@@ -87,7 +43,7 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
             for (int v = 0; v < V; v++) {
                 const vd x = vd_load(pb + (v / VECS * kc + k) * UNIT + v % VECS * L);
                 for (int i = 0; i < R; i++) {
-                    acc[i][v] = sr_step(vd_set(pa[k * MR + i]), x, acc[i][v], st[i][v]);
+                    acc[i][v] = fz_sr_f64(vd_set(pa[k * MR + i]), x, acc[i][v], st[i][v]);
                     st[i][v] = fz_strand_step(st[i][v]);
                 }
             }
@@ -106,7 +62,7 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
                 for (int v = 0; v < V; v++) {
                     const vd x = vd_load(pb + (v / VECS * kc + k) * UNIT + v % VECS * L);
                     for (int i = 0; i < R; i++) {
-                        acc[i][v] = native_step(mode, vd_set(pa[k * MR + i]), x, acc[i][v],
+                        acc[i][v] = fz_native_f64(mode, vd_set(pa[k * MR + i]), x, acc[i][v],
                                                 bits[i][v]);
                         if (l.r)
                             bits[i][v] += bits[i][v];
@@ -155,22 +111,15 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     pack_a(b, k0, kc, b->pa);
     pack_b(b, k0, kc, b->pb);
     const fz_range ra = fz_range_f64(b->pa, na), rb = fz_range_f64(b->pb, nb);
-    /* No partial sum reaches 2^1000; NaN and inf fail here as well. */
     b->bound += ra.max * rb.max * kc;
-    if (!(b->bound < 0x1p1000 && ra.max < 0x1p900 && rb.max < 0x1p900))
-        return 0;
-    /* Every exact sum is a multiple of grid * 2^-104: transforms are exact, noise and results
-     * normal numbers. SR needs that; the others only where the host flushes. */
-    const f64 grid = ra.min * rb.min;
-    const int deep = ra.min >= 0x1p-900 && rb.min >= 0x1p-900 && grid >= 0x1p-780;
-    if ((l.mode == PRISM_SR || p->ftz) && !deep)
+    const int deep = fz_deep_f64(ra, rb);
+    if (!fz_fast_f64(l.mode, ra, rb, b->bound, deep, p->ftz))
         return 0;
     /* A sum carried over from the block before may be off that grid. */
     if (l.mode == PRISM_SR && kblock && !b->deep)
         return 0;
     b->deep = deep;
-    _mm_setcsr(FZ_CSR_MASKS | (l.mode == PRISM_SR ? FZ_CSR_RZ | FZ_CSR_FTZ | FZ_CSR_DAZ
-                               : l.mode == PRISM_CESTAC ? FZ_CSR_RU : FZ_CSR_RN));
+    _mm_setcsr(fz_fast_csr(l.mode, 0));
     if (l.mode == PRISM_SR)
         tiles(PRISM_SR, b, kc, kblock);
     else if (l.mode == PRISM_UD)

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include "gemm.h"
+#include "step.h"
 
 #include "tables.h"
 
@@ -10,14 +10,20 @@
 #define IS_F32 1
 #define NAME(base) FZ_FN(base##_f32)
 #define SCALAR_ADD prism_add_f32
+#define RANGE fz_range_f32
+#define NATIVE fz_native_f32
 #include "level1_tmpl.h"
 #undef T
 #undef IS_F32
 #undef NAME
 #undef SCALAR_ADD
+#undef RANGE
+#undef NATIVE
 
 #define T f64
 #define IS_F32 0
 #define NAME(base) FZ_FN(base##_f64)
 #define SCALAR_ADD prism_add_f64
+#define RANGE fz_range_f64
+#define NATIVE fz_native_f64
 #include "level1_tmpl.h"

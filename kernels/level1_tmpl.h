@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Included with T, IS_F32, NAME(base) and SCALAR_ADD. Vectors with a stride go through a buffer of one
+ * Included with T, IS_F32, NAME(base), and what serves the type: SCALAR_ADD, RANGE, NATIVE. Vectors with a stride go through a buffer of one
  * chunk; a chunk is the work of one thread and has strands of its own.
  */
 
@@ -121,35 +121,167 @@ void NAME(fz_scal)(const fz_job *job, ptrdiff_t n, T alpha, T *x, ptrdiff_t incx
 
 /* ---- dot ---------------------------------------------------------------------------------------- */
 
-FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk, ptrdiff_t n, const T *x,
-                          ptrdiff_t incx, const T *y, ptrdiff_t incy)
+/* Rows of GROUP elements of a chunk: contiguous, the last padded with zeros. */
+typedef struct NAME(rows) {
+    const T *x, *y;
+    ptrdiff_t full;                                   /* rows in x and y */
+    int rest;                                         /* one more, here */
+    T tail_x[GROUP], tail_y[GROUP];
+} NAME(rows);
+
+FZ_INLINE const T *NAME(row)(const NAME(rows) *r, int of_y, ptrdiff_t i)
+{
+    if (i == r->full)
+        return of_y ? r->tail_y : r->tail_x;
+    return (of_y ? r->y : r->x) + i * GROUP;
+}
+
+static void NAME(rows_of)(NAME(rows) *r, ptrdiff_t n, const T *x, ptrdiff_t incx, const T *y,
+                          ptrdiff_t incy)
+{
+    T *space = fz_workspace();
+    r->full = n / GROUP;
+    r->rest = n % GROUP != 0;
+    for (int of_y = 0; of_y < 2; of_y++) {
+        const T *v = of_y ? y : x;
+        const ptrdiff_t inc = of_y ? incy : incx;
+        T *tail = of_y ? r->tail_y : r->tail_x;
+        for (int i = 0; i < GROUP; i++)
+            tail[i] = r->full * GROUP + i < n ? v[(r->full * GROUP + i) * inc] : 0;
+        if (inc != 1) {
+            T *copy = space + of_y * FZ_DOT_CHUNK;
+            for (ptrdiff_t i = 0; i < r->full * GROUP; i++)
+                copy[i] = v[i * inc];
+            v = copy;
+        }
+        *(of_y ? &r->y : &r->x) = v;
+    }
+}
+
+/* The partial sums by the quicker step of the mode; 0: its preconditions do not hold. */
+FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism_key key,
+                             uint32_t chunk, unsigned ftz, T sum[GROUP])
+{
+    const fz_law l = fz_law_of(mode, IS_F32, IS_F32 ? 24 : 53);
+    const ptrdiff_t steps = rows->full + rows->rest;
+    fz_range r[2];
+    for (int of_y = 0; of_y < 2; of_y++) {
+        fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP);
+        fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP);
+        r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max, a.min < b.min ? a.min : b.min};
+        if (!(b.max < 0x1p1023))                      /* inf, or NaN, which < passes over */
+            return 0;
+    }
+    if (mode != PRISM_SR && !FZ_HAVE_FMA)
+        return 0;
+    const f64 bound = r[0].max * r[1].max * (f64)steps;
+#if IS_F32
+    if (!fz_fast_f32(mode, r[0], r[1], bound, ftz))
+        return 0;
+#else
+    if (!fz_fast_f64(mode, r[0], r[1], bound, fz_deep_f64(r[0], r[1]), ftz))
+        return 0;
+#endif
+    const int every = fz_law_every(l), skip = fz_gap(l);
+    (void)every;                                      /* without an fma only SR comes here */
+    vi st[FZ_STATES(GROUP, 1)];
+    fz_lanes_open(st, l, GROUP, key, chunk, 0, 0);
+    _mm_setcsr(fz_fast_csr(mode, IS_F32));
+    if (mode == PRISM_SR) {
+        enum { VECS = GROUP / L };
+        vd acc[VECS];
+        for (int v = 0; v < VECS; v++)
+            acc[v] = vd_set(0);
+        for (ptrdiff_t i = 0; i < steps; i++) {
+            const T *px = NAME(row)(rows, 0, i), *py = NAME(row)(rows, 1, i);
+            if (i)
+                fz_lanes_step(st, l, GROUP);
+            for (int v = 0; v < VECS; v++) {
+                vd x = fz_load(px, IS_F32, fz_at(l, v), skip);
+                vd y = fz_load(py, IS_F32, fz_at(l, v), skip);
+#if IS_F32
+                acc[v] = fz_sr_f32(x, y * vd_set(FZ_SCALE), acc[v], fz_word(st, l, v, 0), 29);
+#else
+                acc[v] = fz_sr_f64(x, y, acc[v], st[v]);
+#endif
+            }
+        }
+        for (int v = 0; v < VECS; v++)
+            fz_store(sum, IS_F32, fz_at(l, v), skip,
+                     IS_F32 ? acc[v] * vd_set(FZ_UNSCALE) : acc[v]);
+    }
+#if FZ_HAVE_FMA
+    else {
+#if IS_F32
+        typedef vf vec;
+        typedef vw word;
+#else
+        typedef vd vec;
+        typedef vi word;
+#endif
+        enum { W = FZ_VBYTES / (int)sizeof(T), VECS = GROUP / W };
+        vec acc[VECS] = {0};
+        word bits[VECS];
+        for (ptrdiff_t i0 = 0; i0 < steps; i0 += every) {
+            const ptrdiff_t end = steps - i0 < every ? steps : i0 + every;
+            if (l.r && i0)
+                fz_lanes_step(st, l, GROUP);
+            for (int v = 0; v < VECS; v++)
+                bits[v] = (word)st[v];
+            for (ptrdiff_t i = i0; i < end; i++) {
+                const T *px = NAME(row)(rows, 0, i), *py = NAME(row)(rows, 1, i);
+                for (int v = 0; v < VECS; v++) {
+                    vec x, y;
+                    memcpy(&x, px + v * W, sizeof x);
+                    memcpy(&y, py + v * W, sizeof y);
+                    acc[v] = NATIVE(mode, x, y, acc[v], bits[v]);
+                    bits[v] += bits[v];
+                }
+            }
+        }
+        memcpy(sum, acc, sizeof acc);
+    }
+#endif
+    return 1;
+}
+
+/* The partial sums of a chunk, and their tree. */
+FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk, const NAME(rows) *rows,
+                          unsigned ftz)
 {
     enum { VECS = GROUP / L };
     const int skip = fz_gap(l), every = fz_law_every(l);
+    const ptrdiff_t steps = rows->full + rows->rest;
     vi st[FZ_STATES(GROUP, 1)];
-    vd acc[VECS];
-    int used = 0;                                     /* steps whose words are spent */
+    T sum[2 * GROUP] = {0};
+    int fast = 0;
+    if (l.t == (IS_F32 ? 24 : 53))
+        fast = NAME(dot_fast)(l.mode, rows, key, chunk, ftz, sum);
+    _mm_setcsr(FZ_CSR_MASKS | FZ_CSR_RN | ftz);
     fz_lanes_open(st, l, GROUP, key, chunk, 0, 0);
-    for (int v = 0; v < VECS; v++)
-        acc[v] = vd_set(0);
-    for (ptrdiff_t i = 0; i < n; i += GROUP, used++) {
-        T bx[GROUP], by[GROUP];
-        int left = n - i < GROUP ? (int)(n - i) : GROUP;
-        const T *px = NAME(gather)(x + i * incx, incx, left, bx, 0);
-        const T *py = NAME(gather)(y + i * incy, incy, left, by, 0);
-        if (l.r && used && used % every == 0)
+    if (fast) {                                       /* spend the words it used */
+        for (ptrdiff_t i = every; l.r && i < steps; i += every)
             fz_lanes_step(st, l, GROUP);
-        for (int v = 0; v < VECS; v++) {
-            int e = fz_at(l, v);
-            acc[v] = fz_op(PRISM_FMA, l, fz_load(px, IS_F32, e, skip),
-                           fz_load(py, IS_F32, e, skip), acc[v],
-                           fz_word(st, l, v, used % 64));
+    } else {
+        vd acc[VECS];
+        for (int v = 0; v < VECS; v++)
+            acc[v] = vd_set(0);
+        for (ptrdiff_t i = 0; i < steps; i++) {
+            const T *px = NAME(row)(rows, 0, i), *py = NAME(row)(rows, 1, i);
+            if (l.r && i && i % every == 0)
+                fz_lanes_step(st, l, GROUP);
+            for (int v = 0; v < VECS; v++) {
+                int e = fz_at(l, v);
+                acc[v] = fz_op(PRISM_FMA, l, fz_load(px, IS_F32, e, skip),
+                               fz_load(py, IS_F32, e, skip), acc[v],
+                               fz_word(st, l, v, (int)(i % 64)));
+            }
         }
+        for (int v = 0; v < VECS; v++)
+            fz_store(sum, IS_F32, fz_at(l, v), skip, acc[v]);
     }
     /* Tree: sum i takes sum i + half. Lanes beyond half compute too, and are dropped. */
-    T sum[2 * GROUP] = {0};
-    for (int v = 0; v < VECS; v++)
-        fz_store(sum, IS_F32, fz_at(l, v), skip, acc[v]);
+    int used = (int)steps;
     for (int half = GROUP / 2; half; half /= 2, used++) {
         if (l.r && used && used % every == 0)
             fz_lanes_step(st, l, GROUP);
@@ -173,21 +305,20 @@ static void NAME(dot_chunk)(void *arg, int index)
     const int full = IS_F32 ? 24 : 53;
     const ptrdiff_t at = (ptrdiff_t)index * FZ_DOT_CHUNK;
     const ptrdiff_t n = p->n - at < FZ_DOT_CHUNK ? p->n - at : FZ_DOT_CHUNK;
-    const T *x = p->x + at * p->incx, *y = p->y + at * p->incy;
     const prism_key key = p->job->key;
+    const uint32_t chunk = (uint32_t)index;
     const unsigned old = fz_csr_set(p->ftz);
+    NAME(rows) rows;
     T r;
+    NAME(rows_of)(&rows, n, p->x + at * p->incx, p->incx, p->y + at * p->incy, p->incy);
     if (l.mode == PRISM_SR && l.t == full)
-        r = NAME(dot_run)(fz_law_of(PRISM_SR, IS_F32, full), key, (uint32_t)index, n, x,
-                          p->incx, y, p->incy);
+        r = NAME(dot_run)(fz_law_of(PRISM_SR, IS_F32, full), key, chunk, &rows, p->ftz);
     else if (l.mode == PRISM_UD)
-        r = NAME(dot_run)(fz_law_of(PRISM_UD, IS_F32, l.t), key, (uint32_t)index, n, x,
-                          p->incx, y, p->incy);
+        r = NAME(dot_run)(fz_law_of(PRISM_UD, IS_F32, l.t), key, chunk, &rows, p->ftz);
     else if (l.mode == PRISM_CESTAC)
-        r = NAME(dot_run)(fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, (uint32_t)index, n, x,
-                          p->incx, y, p->incy);
+        r = NAME(dot_run)(fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, chunk, &rows, p->ftz);
     else
-        r = NAME(dot_run)(l, key, (uint32_t)index, n, x, p->incx, y, p->incy);
+        r = NAME(dot_run)(l, key, chunk, &rows, p->ftz);
     p->partial[index] = r;
     fz_csr_restore(old);
 }
