@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,6 +221,78 @@ START_TEST(every_shape)
 }
 END_TEST
 
+/* Operands made for the words: F + w at 2^r and next to it, which random words never meet.
+ * 1 + F * 2^(-52) at f32's precision t (r = 53 - t), 1 + F * 2^(-51-t) at f64's. */
+START_TEST(thresholds)
+{
+    enum { COUNT = 2000 };
+    static uint64_t words[COUNT];
+    uint64_t seed = test_seed(44);
+    rng g = {seed};
+    int met = 0;
+    for (int k = 0; k < 400; k++) {
+        static const int f32_t[] = {24, 23, 21, 20, 11}, f64_t[] = {53, 52, 40, 24, 11};
+        static const enum oracle_op ops[] = {ORACLE_ADD, ORACLE_SUB, ORACLE_FMA};
+        oracle_case q = {.op = ops[k % 3], .is_f32 = k / 3 % 2, .mode = PRISM_SR};
+        q.t = (q.is_f32 ? f32_t : f64_t)[k / 6 % 5];
+        const size_t size = q.is_f32 ? 4 : 8;
+        const int r = prism_word_bits(PRISM_SR, size, q.t);
+        const prism_key key = prism_key_seed(rng_next(&g));
+        block in[3], out;
+        for (int i = 0; i < 3; i++)
+            in[i] = block_open(COUNT * size, size);
+        prism_words(key, PRISM_SR, size, q.t, 0, COUNT, words);
+        for (int i = 0; i < COUNT; i++) {
+            const uint64_t F = (UINT64_C(1) << r) - words[i] + rng_below(&g, 5) - 2;
+            const f64 unit = q.is_f32 ? 0x1p-52 : ldexp(1, -51 - q.t);
+            const f64 sign = rng_next(&g) & 1 ? 1 : -1;
+            f64 u = (f64)F, v = 1, one = ldexp(sign, (int)rng_below(&g, 9) - 4);
+            if (q.op == ORACLE_FMA && q.is_f32)
+                /* F as a product of two floats */
+                for (uint64_t d = 3; d < 3000 && (f64)(f32)u != u; d += 2)
+                    if (F % d == 0) {
+                        u = (f64)(F / d);
+                        v = (f64)d;
+                    }
+            met += !q.is_f32 || (f64)(f32)u == u;
+            f64 x[3] = {one, u * unit * one, 0};
+            if (q.op == ORACLE_SUB)
+                x[1] = -x[1];
+            if (q.op == ORACLE_FMA) {
+                x[0] = u * unit * one;
+                x[1] = v;
+                x[2] = one;
+            }
+            for (int j = 0; j < 3; j++) {
+                uint64_t bits = q.is_f32 ? bits_f32((f32)x[j]) : bits_f64(x[j]);
+                memcpy(in[j].data + (size_t)i * size, &bits, size);
+            }
+        }
+        for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
+            out = block_open(COUNT * size, 0);
+            run((enum prism_isa)isa, &q, COUNT, in, out.data, key);
+            for (int i = 0; i < COUNT; i++) {
+                oracle_case c = case_at(in, &q, (size_t)i);
+                oracle_answer x = oracle_prepare(&c);
+                uint64_t got = element(&out, size, (size_t)i);
+                ck_assert_msg(got == oracle_pick(&x, words[i]),
+                              "FZ_TEST_SEED=%llu %s %s w=%llx F=%llx r=%d: got %llx want %llx",
+                              (unsigned long long)seed, prism_isa_name((enum prism_isa)isa),
+                              case_text(&c), (unsigned long long)words[i],
+                              (unsigned long long)x.F, x.r, (unsigned long long)got,
+                              (unsigned long long)oracle_pick(&x, words[i]));
+            }
+            free(out.raw);
+        }
+        for (int i = 0; i < 3; i++)
+            free(in[i].raw);
+    }
+    ck_assert_int_gt(met, 400 * COUNT / 2);
+    printf("arrays: %d of %d elements made to meet their threshold to two units\n", met,
+           400 * COUNT);
+}
+END_TEST
+
 /* Chunks of one array, and arrays of one key: a word belongs to an element's place. */
 START_TEST(words_belong_to_places)
 {
@@ -245,6 +318,7 @@ Suite *suite_arrays(void)
     tcase_add_test(c, words_belong_to_places);
     tcase_add_loop_test(c, arrays_are_scalar, 0, 2 * ORACLE_OPS);
     tcase_add_test(c, every_shape);
+    tcase_add_test(c, thresholds);
     suite_add_tcase(s, c);
     return s;
 }

@@ -281,6 +281,61 @@ START_TEST(gemm_shapes)
 }
 END_TEST
 
+/* The whole word counts: with the strand of (key, row, block of k, column) opened as
+ * prism/rng.h says, the second step of 1*1 + a*b takes the word w, and goes up iff
+ * F + w >= 2^r. F = a*b is made to miss that by -2 .. 2. */
+START_TEST(gemm_takes_whole_words)
+{
+    enum { ROWS = 3, COLS = 24 };
+    rng g = {77};
+    int met = 0;
+    for (int k = 0; k < 60; k++)
+        for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
+            const int is_f32 = k % 2, per = is_f32 ? 8 : 4, r = is_f32 ? 29 : 52;
+            fz_job job = {PRISM_SR, is_f32 ? 24 : 53, prism_key_seed(rng_next(&g)), NULL};
+            matrix a = matrix_open(&g, is_f32, ROWS, 2, ROW_MAJOR);
+            matrix b = matrix_open(&g, is_f32, 2, COLS, ROW_MAJOR);
+            matrix c = matrix_open(&g, is_f32, ROWS, COLS, ROW_MAJOR);
+            const int row = (int)rng_below(&g, ROWS);
+            uint64_t word[COLS], F[COLS];
+            const f64 unit = is_f32 ? 0x1p-52 : 0x1p-104, factor = is_f32 ? 33 + 2 * (k % 16) : 1;
+            for (int i = 0; i < ROWS; i++) {
+                matrix_set(&a, i, 0, 1);
+                matrix_set(&a, i, 1, factor * unit);
+            }
+            for (int j = 0; j < COLS; j++) {
+                prism_strand s = prism_strand_open(job.key, (uint32_t)row, 0,
+                                                   (uint32_t)(j / per) |
+                                                       (is_f32 ? 0 : 0x80000000u));
+                prism_strand_step(&s);
+                const int l = j % per;
+                word[j] = l < 4 ? s.q[l] >> (64 - r) : s.q[l - 4] & ((1u << r) - 1);
+                F[j] = (UINT64_C(1) << r) - word[j] + rng_below(&g, 5) - 2;
+                /* the multiple of the factor that is as near */
+                F[j] = (uint64_t)(F[j] / (uint64_t)factor) * (uint64_t)factor +
+                       (F[j] % (uint64_t)factor > (uint64_t)factor / 2 ? (uint64_t)factor : 0);
+                matrix_set(&b, 0, j, 1);
+                matrix_set(&b, 1, j, (f64)(F[j] / (uint64_t)factor));
+                const int64_t miss = (int64_t)(F[j] + word[j] - (UINT64_C(1) << r));
+                met += miss >= -2 && miss <= 2;
+            }
+            call_gemm((enum prism_isa)isa, &job, 2, 1, &a, &b, 0, &c);
+            for (int j = 0; j < COLS; j++) {
+                int up = matrix_get(&c, row, j) > 1;
+                ck_assert_msg(up == (F[j] + word[j] >= UINT64_C(1) << r),
+                              "%s %s (%d,%d): F %llx, word %llx: %s",
+                              prism_isa_name((enum prism_isa)isa), is_f32 ? "f32" : "f64", row, j,
+                              (unsigned long long)F[j], (unsigned long long)word[j],
+                              up ? "went up" : "stayed");
+            }
+            matrix_close(&a);
+            matrix_close(&b);
+            matrix_close(&c);
+        }
+    ck_assert_int_gt(met, 300);
+}
+END_TEST
+
 /* ---- level 1 ------------------------------------------------------------------------------- */
 
 typedef struct level1_args {
@@ -468,6 +523,7 @@ Suite *suite_kernels(void)
     TCase *c = tcase_create("kernels");
     tcase_set_timeout(c, test_long() ? 7200 : 300);
     tcase_add_test(c, keys_matter);
+    tcase_add_test(c, gemm_takes_whole_words);
     tcase_add_loop_test(c, gemm, 0, 8);
     tcase_add_loop_test(c, gemm_blocks, 0, 2);
     tcase_add_loop_test(c, gemm_shapes, 0, 8);
