@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -46,14 +47,19 @@ def row(name: str, run: Run, native: float | None) -> list[str]:
 
 def show(controls: list[Run], samples: list[Run], mode: str) -> None:
     """Print the table and what it says about the digits."""
-    native = sum(run.status["wall_seconds"] for run in controls) / len(controls)
+    native = median(run.status["wall_seconds"] for run in controls)
     rows = [["run", "accuracy", "test loss", "seconds", "x native"]]
     rows += [row(f"native {i}", run, native) for i, run in enumerate(controls, 1)]
     rows += [
         row(f"{mode} {i}, seed {run.status['seed']}", run, native)
         for i, run in enumerate(samples, 1)
     ]
-    print("\n".join(summary.table(rows)) + "\n")
+    print("\n".join(summary.table(rows)))
+    wall = median(run.status["wall_seconds"] for run in samples)
+    print(
+        f"time: {wall:.2f} s a sample, {wall / native:.1f} times a native run "
+        f"(medians, start of Python included)\n"
+    )
     if len(samples) < 2:
         print("two samples at least are needed for digits")
         return
@@ -110,8 +116,8 @@ def main() -> int:
         store = Store(folder)
         samples = [run for run in store.runs() if run.ok][: options.n]
         controls = [run for run in store.runs(control=True) if run.ok]
-        if status != 0 and not (samples and controls):
-            return status
+        if not (samples and controls):
+            return status or 1
         print()
         show(controls, samples, options.m)
         return status

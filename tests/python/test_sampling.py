@@ -13,6 +13,7 @@ import subprocess
 import sys
 import unittest
 
+import support  # noqa: F401  (makes the package importable)
 from fuzzytorch.statistics import significant
 from support import COUNTED, FUZZYRUN, NOISY, FuzzyrunCase, library
 

@@ -20,7 +20,11 @@ class Interrupted(FuzzyrunCase):
     """Ctrl-C, and a second fuzzyrun meanwhile."""
 
     SLOW = (
-        "import os, time\n"
+        "import os, signal, sys, time\n"
+        "def told(*_):\n"
+        "    open('told', 'w').close()\n"
+        "    sys.exit(1)\n"
+        "signal.signal(signal.SIGTERM, told)\n"
         "me = os.environ['FUZZY_SAMPLE']\n"
         "open('started' + me, 'w').write(str(os.getpid()))\n"
         "if me == '2' and not os.path.exists('quick'):\n"
@@ -95,6 +99,8 @@ class Interrupted(FuzzyrunCase):
                 self.assertEqual(process.returncode, 130, err)
                 self.assertIn("interrupted", err.splitlines()[-1])
                 self.assertNotIn("Traceback", err)
+                # Asked to end, not only killed.
+                (self.folder / "told").unlink()
                 with self.assertRaises(ProcessLookupError):
                     os.kill(child, 0)
                 names = sorted(p.name for p in (self.folder / "out").iterdir())
