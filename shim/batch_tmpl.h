@@ -2,11 +2,15 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Entry e of a batch draws from prism_key_derive(key, e), so the result does not depend on
- * how entries are shared: many entries one to a thread, few entries each by all threads.
+ * Entry e of a batch draws from prism_key_derive(key, e), so the result does not depend
+ * on how entries are shared: many entries one to a thread, few entries each by all
+ * threads.
  */
 
-struct JOIN(LETTER, _entry, ) {
+#define ENTRY JOIN(LETTER, _entry, )
+#define BATCH JOIN(LETTER, _batch, )
+
+struct ENTRY {
     bool ta, tb;
     long m, n, k, lda, ldb, ldc;
     T alpha, beta;
@@ -14,7 +18,7 @@ struct JOIN(LETTER, _entry, ) {
     T *c;
 };
 
-struct JOIN(LETTER, _batch, ) {
+struct BATCH {
     const fz_call *call;
     bool row;
     long total;
@@ -23,14 +27,13 @@ struct JOIN(LETTER, _batch, ) {
     const T *alpha, *beta, *const *a, *const *b;
     T *const *c;
     /* strided: the first entry, and the distances */
-    struct JOIN(LETTER, _entry, ) first;
+    struct ENTRY first;
     long stridea, strideb, stridec;
 };
 
-static struct JOIN(LETTER, _entry, ) JOIN(LETTER, _entry_at, )(
-    const struct JOIN(LETTER, _batch, ) *x, long e)
+static struct ENTRY JOIN(LETTER, _entry_at, )(const struct BATCH *x, long e)
 {
-    struct JOIN(LETTER, _entry, ) r = x->first;
+    struct ENTRY r = x->first;
     if (!x->size) {
         r.a += e * x->stridea;
         r.b += e * x->strideb;
@@ -40,15 +43,16 @@ static struct JOIN(LETTER, _entry, ) JOIN(LETTER, _entry_at, )(
     long g = 0;
     for (long before = e; before >= x->size[g]; g++)
         before -= x->size[g];
-    return (struct JOIN(LETTER, _entry, )){
+    return (struct ENTRY){
         fz_cblas_trans(x->ta[g]), fz_cblas_trans(x->tb[g]), x->m[g], x->n[g], x->k[g],
-        x->lda[g], x->ldb[g], x->ldc[g], x->alpha[g], x->beta[g], x->a[e], x->b[e], x->c[e]};
+        x->lda[g], x->ldb[g], x->ldc[g], x->alpha[g], x->beta[g], x->a[e], x->b[e],
+        x->c[e]};
 }
 
-static void JOIN(LETTER, _one, )(const struct JOIN(LETTER, _batch, ) *x, long e,
+static void JOIN(LETTER, _one, )(const struct BATCH *x, long e,
                                  const fz_threads *threads)
 {
-    struct JOIN(LETTER, _entry, ) r = JOIN(LETTER, _entry_at, )(x, e);
+    struct ENTRY r = JOIN(LETTER, _entry_at, )(x, e);
     fz_job job = x->call->job;
     if (r.m == 0 || r.n == 0 || ((r.alpha == 0 || r.k == 0) && r.beta == 1))
         return;
@@ -63,12 +67,12 @@ static void JOIN(LETTER, _one, )(const struct JOIN(LETTER, _batch, ) *x, long e,
 /* A share of consecutive entries: the tasks are few enough to cost nothing. */
 static void JOIN(LETTER, _share, )(void *arg, int i)
 {
-    const struct JOIN(LETTER, _batch, ) *x = arg;
+    const struct BATCH *x = arg;
     for (long e = x->total * i / SHARES; e < x->total * (i + 1) / SHARES; e++)
         JOIN(LETTER, _one, )(x, e, NULL);
 }
 
-static void JOIN(LETTER, _run, )(struct JOIN(LETTER, _batch, ) *x)
+static void JOIN(LETTER, _run, )(struct BATCH *x)
 {
     if (x->total >= fz_host_threads.max() && x->total > 1) {
         fz_host_threads.run(JOIN(LETTER, _share, ), x, SHARES);
@@ -78,65 +82,75 @@ static void JOIN(LETTER, _run, )(struct JOIN(LETTER, _batch, ) *x)
         JOIN(LETTER, _one, )(x, e, &fz_host_threads);
 }
 
-FZ_EXPORT void CBLAS(gemm_batch)(fz_int layout, const int *ta, const int *tb, const int *m,
-                                 const int *n, const int *k, const T *alpha, const T **a,
-                                 const int *lda, const T **b, const int *ldb, const T *beta,
-                                 T **c, const int *ldc, fz_int groups, const int *size)
+FZ_EXPORT void CBLAS(gemm_batch)(fz_int layout, const int *ta, const int *tb,
+                                 const int *m, const int *n, const int *k, const T *alpha,
+                                 const T **a, const int *lda, const T **b, const int *ldb,
+                                 const T *beta, T **c, const int *ldc, fz_int groups,
+                                 const int *size)
 {
     fz_call call;
     uint64_t flops = 0;
     long total = 0;
-    int info = (int)layout == FZ_ROW || (int)layout == FZ_COL ? (int)groups < 0 ? 15 : 0 : 1;
+    int info =
+        (int)layout == FZ_ROW || (int)layout == FZ_COL ? (int)groups < 0 ? 15 : 0 : 1;
     for (int g = 0; g < (int)groups && !info; g++) {
         info = size[g] < 0 ? 16
-                           : fz_cblas_gemm_info((int)layout, ta[g], tb[g], m[g], n[g], k[g],
-                                                lda[g], ldb[g], ldc[g]);
+                           : fz_cblas_gemm_info((int)layout, ta[g], tb[g], m[g], n[g],
+                                                k[g], lda[g], ldb[g], ldc[g]);
         flops += (uint64_t)(size[g] > 0 ? size[g] : 0) * fz_flops(2, m[g], n[g], k[g]);
         total += size[g] > 0 ? size[g] : 0;
     }
     if (!fz_enter(&call, SYMBOL(CBLAS(gemm_batch)), FZ_FROM, sizeof(T))) {
-        ((TYPE(CBLAS(gemm_batch)) *)call.real)(layout, ta, tb, m, n, k, alpha, a, lda, b, ldb,
-                                               beta, c, ldc, groups, size);
+        ((TYPE(CBLAS(gemm_batch)) *)call.real)(layout, ta, tb, m, n, k, alpha, a, lda, b,
+                                               ldb, beta, c, ldc, groups, size);
     } else if (info) {
         fz_cblas_xerbla(&call, NAME(CBLAS(gemm_batch)), info);
     } else if (total > 0) {
-        struct JOIN(LETTER, _batch, ) x = {
-            .call = &call, .row = (int)layout == FZ_ROW, .total = total, .ta = ta, .tb = tb,
-            .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc, .size = size,
-            .alpha = alpha, .beta = beta, .a = (const T *const *)a, .b = (const T *const *)b,
-            .c = c};
+        struct BATCH x = {
+            .call = &call, .row = (int)layout == FZ_ROW, .total = total, .ta = ta,
+            .tb = tb, .m = m, .n = n, .k = k, .lda = lda, .ldb = ldb, .ldc = ldc,
+            .size = size, .alpha = alpha, .beta = beta, .a = (const T *const *)a,
+            .b = (const T *const *)b, .c = c};
         JOIN(LETTER, _run, )(&x);
     }
     fz_leave(&call, flops);
 }
 
 FZ_EXPORT void CBLAS(gemm_batch_strided)(fz_int layout, fz_int ta, fz_int tb, fz_int m,
-                                         fz_int n, fz_int k, T alpha, const T *a, fz_int lda,
-                                         fz_int stridea, const T *b, fz_int ldb,
-                                         fz_int strideb, T beta, T *c, fz_int ldc,
-                                         fz_int stridec, fz_int batch)
+                                         fz_int n, fz_int k, T alpha, const T *a,
+                                         fz_int lda, fz_int stridea, const T *b,
+                                         fz_int ldb, fz_int strideb, T beta, T *c,
+                                         fz_int ldc, fz_int stridec, fz_int batch)
 {
     fz_call call;
     if (!fz_enter(&call, SYMBOL(CBLAS(gemm_batch_strided)), FZ_FROM, sizeof(T))) {
-        ((TYPE(CBLAS(gemm_batch_strided)) *)call.real)(layout, ta, tb, m, n, k, alpha, a, lda,
-                                                       stridea, b, ldb, strideb, beta, c, ldc,
-                                                       stridec, batch);
+        ((TYPE(CBLAS(gemm_batch_strided)) *)call.real)(layout, ta, tb, m, n, k, alpha, a,
+                                                       lda, stridea, b, ldb, strideb,
+                                                       beta, c, ldc, stridec, batch);
     } else {
-        int info = fz_cblas_gemm_info((int)layout, (int)ta, (int)tb, (int)m, (int)n, (int)k,
-                                      (int)lda, (int)ldb, (int)ldc);
+        int info = fz_cblas_gemm_info((int)layout, (int)ta, (int)tb, (int)m, (int)n,
+                                      (int)k, (int)lda, (int)ldb, (int)ldc);
         /* The strides stand between the arguments of gemm: a 8, lda 9, stridea 10, ... */
-        info = info == 11 ? 12 : info == 14 ? 16 : info == 0 && (int)batch < 0 ? 18 : info;
+        info = info == 11                    ? 12
+               : info == 14                  ? 16
+               : info == 0 && (int)batch < 0 ? 18
+                                             : info;
         if (info) {
             fz_cblas_xerbla(&call, NAME(CBLAS(gemm_batch_strided)), info);
         } else {
-            struct JOIN(LETTER, _batch, ) x = {
+            struct BATCH x = {
                 .call = &call, .row = (int)layout == FZ_ROW, .total = (int)batch,
-                .first = {fz_cblas_trans((int)ta), fz_cblas_trans((int)tb), (int)m, (int)n,
-                          (int)k, (int)lda, (int)ldb, (int)ldc, alpha, beta, a, b, c},
-                .stridea = (int)stridea, .strideb = (int)strideb, .stridec = (int)stridec};
+                .first = {fz_cblas_trans((int)ta), fz_cblas_trans((int)tb), (int)m,
+                          (int)n, (int)k, (int)lda, (int)ldb, (int)ldc, alpha, beta,
+                          a, b, c},
+                .stridea = (int)stridea, .strideb = (int)strideb,
+                .stridec = (int)stridec};
             JOIN(LETTER, _run, )(&x);
         }
     }
     fz_leave(&call, (uint64_t)((int)batch > 0 ? (int)batch : 0) *
                         fz_flops(2, (int)m, (int)n, (int)k));
 }
+
+#undef ENTRY
+#undef BATCH

@@ -1,4 +1,5 @@
-/* CBLAS argument checks: the Fortran ones of the problem that a row-major call stands for.
+/* CBLAS argument checks: the Fortran ones of the problem that a row-major call stands
+ * for.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -22,7 +23,8 @@ int fz_cblas_gemm_info(int layout, int ta, int tb, long m, long n, long k, long 
     if (fz_cblas_trans(tb) < 0)
         return 3;
     if (layout == FZ_COL) {
-        info = fz_gemm_info(fz_cblas_trans(ta), fz_cblas_trans(tb), m, n, k, lda, ldb, ldc);
+        info =
+            fz_gemm_info(fz_cblas_trans(ta), fz_cblas_trans(tb), m, n, k, lda, ldb, ldc);
         return info ? info + 1 : 0;
     }
     info = fz_gemm_info(fz_cblas_trans(tb), fz_cblas_trans(ta), n, m, k, ldb, lda, ldc);

@@ -1,4 +1,5 @@
-/* Arguments of BLAS: checks with the parameter numbers of the reference, operation counts.
+/* Arguments of BLAS: checks with the parameter numbers of the reference, operation
+ * counts.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,17 +8,27 @@
 
 #include "shim.h"
 
-enum { FZ_ROW = 101, FZ_COL = 102, FZ_NOTRANS = 111, FZ_TRANS = 112, FZ_CONJ = 113,
-       FZ_PACKED = 151, FZ_A_MATRIX = 161, FZ_B_MATRIX = 162 };
+enum {
+    FZ_ROW = 101,
+    FZ_COL = 102,
+    FZ_NOTRANS = 111,
+    FZ_TRANS = 112,
+    FZ_CONJ = 113,
+    FZ_PACKED = 151,
+    FZ_A_MATRIX = 161,
+    FZ_B_MATRIX = 162
+};
 
 /* 0: as it is, 1: transposed, -1: illegal. */
 static inline int fz_trans(char c)
 {
     switch (c) {
-    case 'N': case 'n':
-        return 0;
-    case 'T': case 't': case 'C': case 'c':
-        return 1;
+    case 'N':
+    case 'n': return 0;
+    case 'T':
+    case 't':
+    case 'C':
+    case 'c': return 1;
     }
     return -1;
 }
@@ -88,7 +99,8 @@ static inline int fz_ger_info(long m, long n, long incx, long incy, long lda)
  * order as the reference does. */
 int fz_cblas_gemm_info(int layout, int ta, int tb, long m, long n, long k, long lda,
                        long ldb, long ldc);
-int fz_cblas_gemv_info(int layout, int ta, long m, long n, long lda, long incx, long incy);
+int fz_cblas_gemv_info(int layout, int ta, long m, long n, long lda, long incx,
+                       long incy);
 int fz_cblas_ger_info(int layout, long m, long n, long incx, long incy, long lda);
 
 static inline uint64_t fz_flops(uint64_t each, long m, long n, long k)

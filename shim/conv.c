@@ -2,14 +2,16 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * They are C++ functions of many signatures, all without floating-point arguments. A call is
- * handed on whole: six argument registers, and as many words of the caller's frame as the
- * longest signature could need (a struct passed by value is exactly that copy). Their results
- * come back in memory of the caller, whose address is the first argument and the result.
+ * They are C++ functions of many signatures, all without floating-point arguments. A call
+ * is handed on whole: six argument registers, and as many words of the caller's frame as
+ * the longest signature could need (a struct passed by value is exactly that copy). Their
+ * results come back in memory of the caller, whose address is the first argument and the
+ * result.
  *
  * They throw: a wrong shape is a c10::Error that passes through here. So this file has
- * cleanups (-fexceptions, in the Makefile), and what the compiler needs for them is passed on to the process's
- * libgcc_s, which must be there if an exception is: we do not link it.
+ * cleanups (-fexceptions, in the Makefile), and what the compiler needs for them is
+ * passed on to the process's libgcc_s, which must be there if an exception is: we do not
+ * link it.
  */
 #include <stdlib.h>
 
@@ -19,7 +21,8 @@ struct words {
     uint64_t w[24];
 };
 
-typedef void *op_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, struct words);
+typedef void *op_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                    struct words);
 
 enum {
 #define FZ_CONV(id, name) CONV_##id,
@@ -78,13 +81,13 @@ bool fz_conv_known(void)
     return false;
 }
 
-/* ---- What cleanups call ----------------------------------------------------------------- */
+/* ---- What cleanups call ------------------------------------------------------------ */
 
 static void *unwinder(const char *name)
 {
     void *p = fz_symbol_of("libgcc_s.so", name);
     if (!p)
-        abort();                /* an exception without an unwinder cannot be */
+        abort(); /* an exception without an unwinder cannot be */
     return p;
 }
 

@@ -3,10 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A thread has a slot to itself and adds without atomics. The slots lie in one anonymous
- * shared mapping made when torch is mapped, so that what a forked worker counted is there even
- * if it leaves by _exit or a signal. A thread's end frees its slot for the next thread, which
- * goes on adding to it. Without a free slot, threads share the last one atomically. If each
- * process writes its own report (%p), a forked child starts a mapping of its own.
+ * shared mapping made when torch is mapped, so that what a forked worker counted is there
+ * even if it leaves by _exit or a signal. A thread's end frees its slot for the next
+ * thread, which goes on adding to it. Without a free slot, threads share the last one
+ * atomically. If each process writes its own report (%p), a forked child starts a mapping
+ * of its own.
  */
 #include <pthread.h>
 #include <string.h>
@@ -65,7 +66,8 @@ static FZ_COLD fz_slot *claim(fz_thread *t)
         int is_free = 0;
         if (atomic_load_explicit(&p[i].busy, memory_order_relaxed) == 0 &&
             atomic_compare_exchange_strong(&p[i].busy, &is_free, 1)) {
-            /* If the key fails, the slot stays taken: the counts are right all the same. */
+            /* If the key fails, the slot stays taken: the counts are right all the same.
+             */
             pthread_setspecific(at_thread_end, &p[i]);
             p[i].used = true;
             return t->slot = &p[i];
@@ -98,7 +100,7 @@ void fz_count_sum(enum fz_symbol s, fz_count *sum)
     const fz_slot *p = atomic_load(&slots);
     memset(sum, 0, sizeof *sum);
     for (int i = 0; p && i < SLOTS; i++) {
-        if (!p[i].used)         /* and do not touch its page */
+        if (!p[i].used) /* and do not touch its page */
             continue;
         const fz_count *c = &p[i].count[s];
         for (int r = 0; r < FZ_REASONS; r++)
@@ -119,5 +121,5 @@ void fz_counters_forked(void)
 {
     const char *report = fz_policy_get()->report;
     if (report && strstr(report, "%p"))
-        atomic_store(&slots, NULL);     /* its own file: its own counts */
+        atomic_store(&slots, NULL); /* its own file: its own counts */
 }

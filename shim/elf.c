@@ -2,10 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * dlopen(RTLD_NOLOAD) and dlsym would do the same, except inside a constructor: there glibc
- * runs the constructors that are still to come, whatever they depend on (libGLX before
- * libGLdispatch in Debian's torch, a crash). Reading takes no such step. It is done in a
- * callback of dl_iterate_phdr, which holds the linker's lock: no library leaves meanwhile.
+ * dlopen(RTLD_NOLOAD) and dlsym would do the same, except inside a constructor: there
+ * glibc runs the constructors that are still to come, whatever they depend on (libGLX
+ * before libGLdispatch in Debian's torch, a crash). Reading takes no such step. It is
+ * done in a callback of dl_iterate_phdr, which holds the linker's lock: no library leaves
+ * meanwhile.
  */
 #include <elf.h>
 #include <link.h>
@@ -17,15 +18,15 @@
 
 struct library {
     uintptr_t base;
-    const ElfW(Dyn) *dynamic;
+    const ElfW(Dyn) * dynamic;
     const char *name;
     bool queued;
 };
 
 struct search {
     const char *symbol;
-    const void *inside;         /* start at the library that holds this address, */
-    const char *prefix;         /* or at the one whose file name begins so */
+    const void *inside; /* start at the library that holds this address, */
+    const char *prefix; /* or at the one whose file name begins so */
     struct library lib[LIBRARIES];
     int n, first;
     void *found;
@@ -57,8 +58,8 @@ static int collect(struct dl_phdr_info *info, size_t size, void *arg)
     }
     if (!l->dynamic)
         return 0;
-    if (s->first < 0 && (s->inside ? holds : !strncmp(base_name(l->name), s->prefix,
-                                                      strlen(s->prefix))))
+    if (s->first < 0 &&
+        (s->inside ? holds : !strncmp(base_name(l->name), s->prefix, strlen(s->prefix))))
         s->first = s->n;
     s->n++;
     return 0;
@@ -71,10 +72,10 @@ static const void *pointer(const struct library *l, ElfW(Addr) value)
 }
 
 struct tables {
-    const ElfW(Sym) *symbols;
+    const ElfW(Sym) * symbols;
     const char *strings;
     const uint32_t *gnu_hash, *hash;
-    const ElfW(Half) *versions;
+    const ElfW(Half) * versions;
     const char *soname;
 };
 
@@ -103,12 +104,14 @@ static bool is(const struct tables *t, uint32_t i, const char *name)
     /* The high bit of a version: not the default one. */
     return s->st_shndx != SHN_UNDEF && s->st_value &&
            (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
-           !(t->versions && t->versions[i] & 0x8000) && !strcmp(t->strings + s->st_name, name);
+           !(t->versions && t->versions[i] & 0x8000) &&
+           !strcmp(t->strings + s->st_name, name);
 }
 
-static const ElfW(Sym) *by_gnu_hash(const struct tables *t, const char *name)
+static const ElfW(Sym) * by_gnu_hash(const struct tables *t, const char *name)
 {
-    const uint32_t *h = t->gnu_hash, buckets = h[0], offset = h[1], words = h[2], shift = h[3];
+    const uint32_t *h = t->gnu_hash, buckets = h[0], offset = h[1], words = h[2],
+                   shift = h[3];
     const ElfW(Addr) *bloom = (const void *)(h + 4);
     const uint32_t *bucket = (const void *)(bloom + words), *chain = bucket + buckets;
     uint32_t x = 5381;

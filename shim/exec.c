@@ -3,8 +3,9 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * The entry is replaced in a copy of the environment on the stack: these functions run in
- * vforked children, where neither malloc nor a write to the parent's environ is allowed. The
- * ordinal of the child is counted in the parent's memory, which a vforked child shares.
+ * vforked children, where neither malloc nor a write to the parent's environ is allowed.
+ * The ordinal of the child is counted in the parent's memory, which a vforked child
+ * shares.
  */
 #include <alloca.h>
 #include <errno.h>
@@ -85,7 +86,7 @@ static char *const *with_lineage(char *const *env, char **copy, char *text)
     char text_[80]; \
     size_t slots_ = slots(env); \
     if (slots_) \
-        env = with_lineage(env, alloca(slots_ * sizeof(char *)), text_)
+    env = with_lineage(env, alloca(slots_ * sizeof(char *)), text_)
 
 static int missing(void)
 {
@@ -142,7 +143,7 @@ FZ_EXPORT int execvp(const char *file, char *const argv[])
     argv[0] = (char *)(uintptr_t)first; \
     va_start(list, first); \
     for (size_t i_ = 1; i_ <= n_; i_++) \
-        argv[i_] = va_arg(list, char *)
+    argv[i_] = va_arg(list, char *)
 
 FZ_EXPORT int execl(const char *path, const char *arg, ...)
 {

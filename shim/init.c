@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The constructor only does early what the first call would do: nothing relies on the order
- * of constructors, since a library may well call BLAS from one that runs before ours.
+ * The constructor only does early what the first call would do: nothing relies on the
+ * order of constructors, since a library may well call BLAS from one that runs before
+ * ours.
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -26,7 +27,7 @@ fz_symbol_info fz_symbol_table[FZ_SYMBOLS] = {
 
 static uint64_t hash(const char *s)
 {
-    uint64_t h = 0xcbf29ce484222325u;   /* FNV-1a */
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
     for (; *s; s++)
         h = (h ^ (unsigned char)*s) * 0x100000001b3u;
     return h;
@@ -60,7 +61,7 @@ __attribute__((destructor)) static void end(void)
         fz_report_end();
 }
 
-/* ---- One call ----------------------------------------------------------------------- */
+/* ---- One call ---------------------------------------------------------------------- */
 
 /* Passes if a convolution asked for it: scope conv without blas. */
 #define ONLY_CONV FZ_REASONS
@@ -82,8 +83,9 @@ static FZ_COLD unsigned judge(fz_lib *lib, enum fz_symbol s)
     atomic_store_explicit(&lib->verdict[s], (uint8_t)(v + 1), memory_order_relaxed);
     if (p->verbose >= 3)
         fz_say("%s called by %s: %s", info->name, lib->name,
-               v == FZ_PERTURBED ? "perturbed" : v == ONLY_CONV ? "in convolutions"
-                                                                : "passed through");
+               v == FZ_PERTURBED ? "perturbed"
+               : v == ONLY_CONV  ? "in convolutions"
+                                 : "passed through");
     return v;
 }
 
@@ -100,8 +102,8 @@ void fz_nearest(fz_call *call, size_t size)
 {
     call->nearest = true;
     call->k = fz_kernels_for(fz_policy_get()->isa);
-    call->job = (fz_job){PRISM_NEAREST, size == sizeof(f32) ? 24 : 53, {0, 0},
-                         &fz_host_threads};
+    call->job =
+        (fz_job){PRISM_NEAREST, size == sizeof(f32) ? 24 : 53, {0, 0}, &fz_host_threads};
 }
 
 /* The original, or our kernel in nearest where there is none to be had. */
@@ -126,7 +128,7 @@ bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
         return pass(call, size);
 
     fz_thread *t = call->t = fz_self();
-    if (t->depth++)             /* part of an outer call, which has been counted */
+    if (t->depth++) /* part of an outer call, which has been counted */
         return pass(call, size);
 
     uint64_t ordinal = t->stream->ordinal[s]++;
@@ -138,8 +140,10 @@ bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
     call->k = fz_kernels_for(p->isa);
     call->job.mode = p->mode;
     call->job.t = size == sizeof(f32) ? p->t_f32 : p->t_f64;
-    call->job.key = prism_key_derive(
-        prism_key_derive(t->stream->key, fz_symbol_table[s].hash), ordinal);
+    prism_key *symbol = &t->stream->symbol[s];
+    if (FZ_UNLIKELY(!(symbol->lo | symbol->hi)))
+        *symbol = prism_key_derive(t->stream->key, fz_symbol_table[s].hash);
+    call->job.key = prism_key_derive(*symbol, ordinal);
     call->job.threads = &fz_host_threads;
     return true;
 }
@@ -153,7 +157,7 @@ void fz_leave(fz_call *call, uint64_t flops)
         fz_count_call(call->t, call->s, call->why, flops);
 }
 
-/* ---- Illegal arguments -------------------------------------------------------------- */
+/* ---- Illegal arguments ------------------------------------------------------------- */
 
 static void *find_xerbla(const fz_call *call, const char *name)
 {

@@ -3,10 +3,11 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * The caller is found by its return address through glibc's _dl_find_object (2.35), which
- * takes no lock and some ten nanoseconds; older systems walk the link maps. What is known of a
- * library is kept in an entry that is never freed: its number is that of the libraries which
- * call one of our symbols, a few dozen. An entry is found by link map and address range, so a
- * library that is closed and another one mapped in its place do not share one.
+ * takes no lock and some ten nanoseconds; older systems walk the link maps. What is known
+ * of a library is kept in an entry that is never freed: its number is that of the
+ * libraries which call one of our symbols, a few dozen. An entry is found by link map and
+ * address range, so a library that is closed and another one mapped in its place do not
+ * share one.
  */
 #include <dlfcn.h>
 #include <link.h>
@@ -167,7 +168,7 @@ fz_lib *fz_lib_of(const void *address)
     fz_die("more than %d libraries call intercepted symbols", TABLE);
 }
 
-/* ---- torch -------------------------------------------------------------------------- */
+/* ---- torch ------------------------------------------------------------------------- */
 
 atomic_bool fz_torch_mapped;
 static char torch_path[4096];

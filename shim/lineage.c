@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A lineage is named by the way it came about, never by a thread identity: the k-th thread
- * that a lineage creates, its k-th forked or exec'd child, thread i of its k-th parallel
- * region. The name is a prism_key derived from that of the creator; the stream is the name
- * under the seed. So a run repeats as long as each lineage creates its children in the same
- * order, however the scheduler interleaves them.
+ * A lineage is named by the way it came about, never by a thread identity: the k-th
+ * thread that a lineage creates, its k-th forked or exec'd child, thread i of its k-th
+ * parallel region. The name is a prism_key derived from that of the creator; the stream
+ * is the name under the seed. So a run repeats as long as each lineage creates its
+ * children in the same order, however the scheduler interleaves them.
  *
  * Regions that an original opens (depth > 0) and those of our own kernels do not count:
  * which of the two computes a call must not change the numbers of the calls after it.
@@ -45,15 +45,16 @@ FZ_COLD void fz_thread_begin(void)
 {
     fz_thread *t = &fz_tls;
     fz_policy_get();
-    /* A thread that pthread_create did not bring (clone) has no place in the lineage: they
-     * are numbered as they show up. */
+    /* A thread that pthread_create did not bring (clone) has no place in the lineage:
+     * they are numbered as they show up. */
     bool main_thread = syscall(SYS_gettid) == getpid();
     t->known = true;
     t->stream = &t->own;
-    open_stream(&t->own, main_thread ? root : child(root, STRAY, atomic_fetch_add(&strays, 1)));
+    open_stream(&t->own,
+                main_thread ? root : child(root, STRAY, atomic_fetch_add(&strays, 1)));
 }
 
-/* ---- Threads ------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------- */
 
 struct start {
     void *(*run)(void *);
@@ -74,8 +75,8 @@ static void *begin(void *arg)
 
 typedef int create_fn(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
-FZ_EXPORT int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*run)(void *),
-                             void *arg)
+FZ_EXPORT int pthread_create(pthread_t *id, const pthread_attr_t *attr,
+                             void *(*run)(void *), void *arg)
 {
     static _Atomic(void *) found;
     void *p = atomic_load(&found);
@@ -98,7 +99,7 @@ FZ_EXPORT int pthread_create(pthread_t *id, const pthread_attr_t *attr, void *(*
     return rc;
 }
 
-/* ---- Parallel regions ---------------------------------------------------------------- */
+/* ---- Parallel regions -------------------------------------------------------------- */
 
 struct region {
     void (*body)(void *);
@@ -114,7 +115,8 @@ static void in_region(void *arg)
     fz_thread *t = fz_self();
     fz_stream mine, *outer = t->stream;
     int conv = t->conv;
-    open_stream(&mine, child(r->path, TEAM, (uint64_t)(r->thread_num ? r->thread_num() : 0)));
+    open_stream(&mine,
+                child(r->path, TEAM, (uint64_t)(r->thread_num ? r->thread_num() : 0)));
     t->stream = &mine;
     t->conv = r->conv;
     t->region++;
@@ -149,7 +151,7 @@ FZ_EXPORT void GOMP_parallel(void (*body)(void *), void *data, unsigned threads,
     parallel_fn *real = NULL;
     *(void **)&real = atomic_load_explicit(&lib->gomp_parallel, memory_order_acquire);
     if (FZ_UNLIKELY(!real) && !(real = find_gomp(lib))) {
-        body(data);             /* a team of one */
+        body(data); /* a team of one */
         return;
     }
     fz_thread *t;
@@ -159,12 +161,12 @@ FZ_EXPORT void GOMP_parallel(void (*body)(void *), void *data, unsigned threads,
     }
     struct region r = {body, data, NULL,
                        child(t->stream->path, REGION, t->stream->regions++), t->conv};
-    *(void **)&r.thread_num = atomic_load_explicit(&lib->gomp_thread_num,
-                                                   memory_order_acquire);
+    *(void **)&r.thread_num =
+        atomic_load_explicit(&lib->gomp_thread_num, memory_order_acquire);
     real(in_region, &r, threads, flags);
 }
 
-/* ---- Processes ------------------------------------------------------------------------ */
+/* ---- Processes --------------------------------------------------------------------- */
 
 static char exported[80] = "FUZZY_LINEAGE=";
 
@@ -188,8 +190,8 @@ static void export_lineage(uint64_t ordinal)
                     fz_policy_get()->seed);
 }
 
-/* The next exec'd child, as the text of its FUZZY_LINEAGE. Async-signal-safe, since forked
- * and vforked children call it between fork and exec. */
+/* The next exec'd child, as the text of its FUZZY_LINEAGE. Async-signal-safe, since
+ * forked and vforked children call it between fork and exec. */
 void fz_lineage_next_exec(char out[80])
 {
     fz_stream *s = fz_self()->stream;

@@ -70,20 +70,11 @@ static void add_list(fz_text *t, const char *format, va_list args)
             put_number(t, (uint64_t)(v < 0 ? -v : v), 10);
             break;
         }
-        case 'u':
-            put_number(t, va_arg(args, uint64_t), 10);
-            break;
-        case 'x':
-            put_number(t, va_arg(args, uint64_t), 16);
-            break;
-        case 'c':
-            put(t, (char)va_arg(args, int));
-            break;
-        case '%':
-            put(t, '%');
-            break;
-        default:
-            return;
+        case 'u': put_number(t, va_arg(args, uint64_t), 10); break;
+        case 'x': put_number(t, va_arg(args, uint64_t), 16); break;
+        case 'c': put(t, (char)va_arg(args, int)); break;
+        case '%': put(t, '%'); break;
+        default: return;
         }
     }
 }

@@ -20,17 +20,17 @@
 #undef T
 #undef LETTER
 
-/* ---- Packed matrices --------------------------------------------------------------------
+/* ---- Packed matrices ------------------------------------------------------------------
  * A matrix that we pack carries a header by which cblas_sgemm_compute knows it; MKL's own
- * format is not public. alpha is kept, not applied: it enters the product as in sgemm, so a
- * packed product is rounded like an unpacked one. */
+ * format is not public. alpha is kept, not applied: it enters the product as in sgemm, so
+ * a packed product is rounded like an unpacked one. */
 
 struct pack {
     uint64_t magic[2];
     int32_t which, rows, cols;
     f32 alpha;
     uint64_t unused[4];
-    f32 element[];              /* row by row, not transposed */
+    f32 element[]; /* row by row, not transposed */
 };
 
 static const uint64_t magic[2] = {0x6b6361707a663931u, 0xd6e8feb86659fd93u};
@@ -51,7 +51,8 @@ static size_t pack_size(int which, long m, long n, long k)
     return sizeof(struct pack) + sizeof(f32) * (size_t)elements;
 }
 
-/* Room for either format, since the caller of pack may be judged otherwise than this one. */
+/* Room for either format, since the caller of pack may be judged otherwise than this one.
+ */
 FZ_EXPORT size_t cblas_sgemm_pack_get_size(fz_int which, fz_int m, fz_int n, fz_int k)
 {
     fz_call call;
@@ -88,8 +89,9 @@ static int pack_info(int layout, int which, int trans, long m, long n, long k, l
     return fz_ld_short(ld, (layout == FZ_COL) != t ? rows : cols) ? 9 : 0;
 }
 
-FZ_EXPORT void cblas_sgemm_pack(fz_int layout, fz_int which, fz_int trans, fz_int m, fz_int n,
-                                fz_int k, f32 alpha, const f32 *src, fz_int ld, f32 *dest)
+FZ_EXPORT void cblas_sgemm_pack(fz_int layout, fz_int which, fz_int trans, fz_int m,
+                                fz_int n, fz_int k, f32 alpha, const f32 *src, fz_int ld,
+                                f32 *dest)
 {
     fz_call call;
     if (!fz_enter(&call, FZ_SYM_cblas_sgemm_pack, FZ_FROM, sizeof(f32))) {
@@ -98,7 +100,8 @@ FZ_EXPORT void cblas_sgemm_pack(fz_int layout, fz_int which, fz_int trans, fz_in
         fz_leave(&call, 0);
         return;
     }
-    int info = pack_info((int)layout, (int)which, (int)trans, (int)m, (int)n, (int)k, (int)ld);
+    int info =
+        pack_info((int)layout, (int)which, (int)trans, (int)m, (int)n, (int)k, (int)ld);
     if (info) {
         fz_cblas_xerbla(&call, "cblas_sgemm_pack", info);
     } else {
@@ -120,9 +123,11 @@ FZ_EXPORT void cblas_sgemm_pack(fz_int layout, fz_int which, fz_int trans, fz_in
     fz_leave(&call, 0);
 }
 
-/* Both operands must be ours or none packed: what the original packed only it can read. */
+/* Both operands must be ours or none packed: what the original packed only it can read.
+ */
 static void compute(fz_call *call, bool row, fz_int ta, fz_int tb, long m, long n, long k,
-                    const f32 *a, long lda, const f32 *b, long ldb, f32 beta, f32 *c, long ldc)
+                    const f32 *a, long lda, const f32 *b, long ldb, f32 beta, f32 *c,
+                    long ldc)
 {
     const struct pack *pa = packed(a, ta), *pb = packed(b, tb);
     bool t_a = fz_cblas_trans((int)ta) == 1, t_b = fz_cblas_trans((int)tb) == 1;
@@ -153,12 +158,11 @@ static int compute_info(int layout, fz_int ta, fz_int tb, long m, long n, long k
     const struct pack *pa = packed(a, ta), *pb = packed(b, tb);
     bool row = layout == FZ_ROW;
     /* A packed operand has no leading dimension to be wrong, but a shape. */
-    int info = fz_cblas_gemm_info(layout, pa ? FZ_NOTRANS : (int)ta,
-                                  pb ? FZ_NOTRANS : (int)tb, m, n, k,
-                                  pa ? (row ? k : m) + 1 : lda, pb ? (row ? n : k) + 1 : ldb,
-                                  ldc);
+    int info = fz_cblas_gemm_info(
+        layout, pa ? FZ_NOTRANS : (int)ta, pb ? FZ_NOTRANS : (int)tb, m, n, k,
+        pa ? (row ? k : m) + 1 : lda, pb ? (row ? n : k) + 1 : ldb, ldc);
     if (info)
-        return info > 7 ? info - (info > 11 ? 1 : 1) : info;    /* there is no alpha */
+        return info > 7 ? info - (info > 11 ? 1 : 1) : info; /* there is no alpha */
     if (pa && (pa->which != FZ_A_MATRIX || pa->rows != m || pa->cols != k))
         return 7;
     if (pb && (pb->which != FZ_B_MATRIX || pb->rows != k || pb->cols != n))
@@ -166,9 +170,9 @@ static int compute_info(int layout, fz_int ta, fz_int tb, long m, long n, long k
     return 0;
 }
 
-FZ_EXPORT void cblas_sgemm_compute(fz_int layout, fz_int ta, fz_int tb, fz_int m, fz_int n,
-                                   fz_int k, const f32 *a, fz_int lda, const f32 *b,
-                                   fz_int ldb, f32 beta, f32 *c, fz_int ldc)
+FZ_EXPORT void cblas_sgemm_compute(fz_int layout, fz_int ta, fz_int tb, fz_int m,
+                                   fz_int n, fz_int k, const f32 *a, fz_int lda,
+                                   const f32 *b, fz_int ldb, f32 beta, f32 *c, fz_int ldc)
 {
     fz_call call;
     bool ours = fz_enter(&call, FZ_SYM_cblas_sgemm_compute, FZ_FROM, sizeof(f32));
@@ -184,16 +188,16 @@ FZ_EXPORT void cblas_sgemm_compute(fz_int layout, fz_int ta, fz_int tb, fz_int m
         ours = true;
     }
     if (!ours) {
-        ((fn_cblas_sgemm_compute *)call.real)(layout, ta, tb, m, n, k, a, lda, b, ldb, beta, c,
-                                              ldc);
+        ((fn_cblas_sgemm_compute *)call.real)(layout, ta, tb, m, n, k, a, lda, b, ldb,
+                                              beta, c, ldc);
     } else {
-        int info = compute_info((int)layout, ta, tb, (int)m, (int)n, (int)k, a, (int)lda, b,
-                                (int)ldb, (int)ldc);
+        int info = compute_info((int)layout, ta, tb, (int)m, (int)n, (int)k, a, (int)lda,
+                                b, (int)ldb, (int)ldc);
         if (info)
             fz_cblas_xerbla(&call, "cblas_sgemm_compute", info);
         else
-            compute(&call, (int)layout == FZ_ROW, ta, tb, (int)m, (int)n, (int)k, a, (int)lda,
-                    b, (int)ldb, beta, c, (int)ldc);
+            compute(&call, (int)layout == FZ_ROW, ta, tb, (int)m, (int)n, (int)k, a,
+                    (int)lda, b, (int)ldb, beta, c, (int)ldc);
     }
     fz_leave(&call, fz_flops(2, (int)m, (int)n, (int)k));
 }

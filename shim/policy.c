@@ -20,8 +20,8 @@
 
 extern char **environ;
 
-/* Every variable of this library, with what it takes: for errors, for the nearest name, and
- * for the check that docs/reference.md has them all. */
+/* Every variable of this library, with what it takes: for errors, for the nearest name,
+ * and for the check that docs/reference.md has them all. */
 static const char *const variables[][2] = {
     {"FUZZY_MODE", "off, nearest, sr, ud or cestac"},
     {"FUZZY_SEED", "a 64-bit integer or `random`"},
@@ -73,12 +73,21 @@ static bool next_word(const char **p, char *word, size_t cap)
 
 static void parse_mode(fz_policy *p)
 {
-    static const struct { const char *name; int mode; } names[] = {
-        {"off", -1}, {"nearest", PRISM_NEAREST}, {"sr", PRISM_SR}, {"ud", PRISM_UD},
+    static const struct {
+        const char *name;
+        int mode;
+    } names[] = {
+        {"off", -1},
+        {"nearest", PRISM_NEAREST},
+        {"sr", PRISM_SR},
+        {"ud", PRISM_UD},
         {"cestac", PRISM_CESTAC},
         /* What other tools call them. */
-        {"ieee", PRISM_NEAREST}, {"random", PRISM_CESTAC}, {"average", PRISM_SR},
-        {"nearness", PRISM_SR}, {"updown", PRISM_UD},
+        {"ieee", PRISM_NEAREST},
+        {"random", PRISM_CESTAC},
+        {"average", PRISM_SR},
+        {"nearness", PRISM_SR},
+        {"updown", PRISM_UD},
     };
     static const char *const canonical[] = {"nearest", "sr", "ud", "cestac"};
     const char *v = get("FUZZY_MODE");
@@ -111,8 +120,8 @@ static bool parse_u64(const char *v, uint64_t *out)
 static uint64_t draw(void)
 {
     uint64_t seed;
-    /* Early in boot getrandom may fail; the address of a stack slot and the pid still differ
-     * from run to run, and the seed is reported. */
+    /* Early in boot getrandom may fail; the address of a stack slot and the pid still
+     * differ from run to run, and the seed is reported. */
     if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) != sizeof seed)
         seed = (uint64_t)(uintptr_t)&seed * 0x9E3779B97F4A7C15u + (uint64_t)getpid();
     /* 53 bits: the seed survives any JSON reader. */
@@ -131,8 +140,8 @@ static bool parse_hex(const char *s, int digits, uint64_t *out)
     return true;
 }
 
-/* FUZZY_LINEAGE is <path, 32 hex digits>.<seed, 16>: what a preloaded parent gave its child.
- * The seed serves a child that draws its own; FUZZY_SEED=number goes before it. */
+/* FUZZY_LINEAGE is <path, 32 hex digits>.<seed, 16>: what a preloaded parent gave its
+ * child. The seed serves a child that draws its own; FUZZY_SEED=number goes before it. */
 static void parse_seed(fz_policy *p)
 {
     const char *lineage = get("FUZZY_LINEAGE"), *v = get("FUZZY_SEED");
@@ -199,8 +208,9 @@ static void parse_isa(fz_policy *p)
         if (isa < 0)
             bad("FUZZY_ISA", v);
         if (!(can >> isa & 1))
-            fz_die("FUZZY_ISA=%s is not possible: this CPU does not have it; its best is %s",
-                   v, prism_isa_name(prism_isa_best(can)));
+            fz_die(
+                "FUZZY_ISA=%s is not possible: this CPU does not have it; its best is %s",
+                v, prism_isa_name(prism_isa_best(can)));
         p->isa = (enum prism_isa)isa;
         p->isa_untested = isa == PRISM_AVX512 && !FZ_AVX512_TESTED;
         return;
@@ -314,7 +324,9 @@ void fz_policy_warn_unknown(void)
             }
         }
         if (least > 0)
-            fz_say("warning: %s is not a variable of this version and is ignored; did you "
-                   "mean %s?", name, variables[best][0]);
+            fz_say(
+                "warning: %s is not a variable of this version and is ignored; did you "
+                "mean %s?",
+                name, variables[best][0]);
     }
 }

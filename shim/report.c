@@ -15,14 +15,13 @@
 #include "shim.h"
 
 static const char *const reason_name[FZ_REASONS] = {
-    "perturbed", "library", "scope", "excluded", "not_included", "not_in_convolution",
-    "packed_by_original"
-};
+    "perturbed",          "library",           "scope", "excluded", "not_included",
+    "not_in_convolution", "packed_by_original"};
 static const char *const scope_name[] = {"blas", "lapack", "conv", "math", "inst"};
 
-static char path[4096];         /* absolute; empty: none or stderr */
+static char path[4096]; /* absolute; empty: none or stderr */
 static int lock_fd = -1;
-static atomic_long owner;       /* process that reports; 0: none yet */
+static atomic_long owner; /* process that reports; 0: none yet */
 static atomic_bool ended;
 
 static bool own_file(const char *report)
@@ -30,7 +29,8 @@ static bool own_file(const char *report)
     return report && strstr(report, "%p");
 }
 
-/* Expand %p and %r and make the path absolute, since the program may change its folder. */
+/* Expand %p and %r and make the path absolute, since the program may change its folder.
+ */
 int fz_report_path(const char *pattern, char *out, size_t cap)
 {
     static const char *const ranks[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
@@ -107,10 +107,11 @@ static void say_settings(const fz_policy *p)
     add_scopes(&t, p->scope, "", "");
     scope[t.n] = 0;
     fz_lineage_text(lineage, p->lineage, p->seed);
-    fz_say("settings: precision f32:%d,f64:%d scope %s libs %s exclude %u include %u rules "
-           "report %s lineage %s", p->t_f32, p->t_f64, scope, p->libs ? p->libs : "torch",
-           (uint64_t)p->exclude.n, (uint64_t)p->include.n, p->report ? p->report : "none",
-           lineage);
+    fz_say(
+        "settings: precision f32:%d,f64:%d scope %s libs %s exclude %u include %u rules "
+        "report %s lineage %s",
+        p->t_f32, p->t_f64, scope, p->libs ? p->libs : "torch", (uint64_t)p->exclude.n,
+        (uint64_t)p->include.n, p->report ? p->report : "none", lineage);
     fz_say("torch: %s", fz_torch_path());
     for (int s = 0; s < FZ_SYMBOLS; s++)
         if (fz_symbol_table[s].required)
@@ -126,7 +127,7 @@ static void take_file(const fz_policy *p)
         return;
     fz_report_path(p->report, path, sizeof path - 32);
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-        return;                 /* a device: written without a lock */
+        return; /* a device: written without a lock */
     lock_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (lock_fd < 0)
         fz_die("FUZZY_REPORT=%s cannot be written: %s", p->report, strerror(errno));
@@ -160,14 +161,15 @@ void fz_report_begin(void)
     if (p->report_callers)
         fz_say("warning: FUZZY_REPORT: this version has no table by caller");
     if (p->scope & FZ_SCOPE_CONV && !(p->scope & FZ_SCOPE_BLAS) && !fz_conv_known())
-        fz_say("warning: FUZZY_SCOPE: convolutions cannot be told from other products in this "
+        fz_say("warning: FUZZY_SCOPE: convolutions cannot be told from other products in "
+               "this "
                "torch; add blas");
     fz_policy_warn_unknown();
     if (p->verbose >= 2)
         say_settings(p);
 }
 
-/* ---- At exit --------------------------------------------------------------------------- */
+/* ---- At exit ----------------------------------------------------------------------- */
 
 static void add_json(fz_text *t, const char *s)
 {
@@ -199,10 +201,10 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
     fz_lineage_text(lineage, p->lineage, p->seed);
     fz_text_add(t, "{\"schema\": 1, \"version\": \"%s\", \"pid\": %d,\n", FZ_VERSION,
                 (int)getpid());
-    fz_text_add(t, " \"mode\": \"%s\", \"seed\": \"%u\", \"seed_drawn\": %s,\n", p->mode_name,
-                p->seed, p->seed_drawn ? "true" : "false");
-    fz_text_add(t, " \"lineage\": \"%s\", \"precision\": {\"f32\": %d, \"f64\": %d},\n", lineage,
-                p->t_f32, p->t_f64);
+    fz_text_add(t, " \"mode\": \"%s\", \"seed\": \"%u\", \"seed_drawn\": %s,\n",
+                p->mode_name, p->seed, p->seed_drawn ? "true" : "false");
+    fz_text_add(t, " \"lineage\": \"%s\", \"precision\": {\"f32\": %d, \"f64\": %d},\n",
+                lineage, p->t_f32, p->t_f64);
     fz_text_add(t, " \"scope\": [");
     add_scopes(t, p->scope, "\"", "\"");
     fz_text_add(t, "], \"layers\": [");
@@ -211,7 +213,8 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
     add_json(t, rest);
     fz_text_add(t, ", \"isa\": \"%s\",\n \"torch\": ", prism_isa_name(p->isa));
     add_json(t, fz_torch_path());
-    fz_text_add(t, ",\n \"totals\": {\"perturbed\": {\"calls\": %u, \"flops\": %u}, "
+    fz_text_add(t,
+                ",\n \"totals\": {\"perturbed\": {\"calls\": %u, \"flops\": %u}, "
                 "\"passed\": {\"calls\": %u, \"flops\": %u}},\n \"symbols\": [",
                 all->calls[0], all->flops[0], passed(all), all->flops[1]);
     bool first = true;
@@ -220,11 +223,12 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
         fz_count_sum((enum fz_symbol)s, &c);
         if (!c.calls[0] && !passed(&c))
             continue;
-        fz_text_add(t, "%s\n  {\"symbol\": \"%s\", \"family\": \"%s\", ", first ? "" : ",",
-                    fz_symbol_table[s].name, fz_symbol_table[s].family);
-        fz_text_add(t, "\"perturbed\": {\"calls\": %u, \"flops\": %u}, \"passed\": "
-                    "{\"calls\": %u, \"flops\": %u}, \"why\": {", c.calls[0], c.flops[0],
-                    passed(&c), c.flops[1]);
+        fz_text_add(t, "%s\n  {\"symbol\": \"%s\", \"family\": \"%s\", ",
+                    first ? "" : ",", fz_symbol_table[s].name, fz_symbol_table[s].family);
+        fz_text_add(t,
+                    "\"perturbed\": {\"calls\": %u, \"flops\": %u}, \"passed\": "
+                    "{\"calls\": %u, \"flops\": %u}, \"why\": {",
+                    c.calls[0], c.flops[0], passed(&c), c.flops[1]);
         const char *comma = "";
         for (int r = 1; r < FZ_REASONS; r++)
             if (c.calls[r]) {
@@ -239,15 +243,16 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
 
 static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
 {
-    fz_text_add(t, "libfuzzytorch: report of process %d, mode %s, seed %u\n", (int)getpid(),
-                p->mode_name, p->seed);
+    fz_text_add(t, "libfuzzytorch: report of process %d, mode %s, seed %u\n",
+                (int)getpid(), p->mode_name, p->seed);
     for (int s = 0; s < FZ_SYMBOLS; s++) {
         fz_count c;
         fz_count_sum((enum fz_symbol)s, &c);
         if (!c.calls[0] && !passed(&c))
             continue;
-        fz_text_add(t, "  %s: perturbed %u calls, %u flops; passed through %u calls, %u flops",
-                    fz_symbol_table[s].name, c.calls[0], c.flops[0], passed(&c), c.flops[1]);
+        fz_text_add(
+            t, "  %s: perturbed %u calls, %u flops; passed through %u calls, %u flops",
+            fz_symbol_table[s].name, c.calls[0], c.flops[0], passed(&c), c.flops[1]);
         for (int r = 1; r < FZ_REASONS; r++)
             if (c.calls[r])
                 fz_text_add(t, ", %s %u", reason_name[r], c.calls[r]);
@@ -255,12 +260,13 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
             fz_text_add(t, " (no original: %s)", fz_provider((enum fz_symbol)s));
         fz_text_add(t, "\n");
     }
-    fz_text_add(t, "  all: perturbed %u calls, %u flops; passed through %u calls, %u flops\n",
-                all->calls[0], all->flops[0], passed(all), all->flops[1]);
+    fz_text_add(
+        t, "  all: perturbed %u calls, %u flops; passed through %u calls, %u flops\n",
+        all->calls[0], all->flops[0], passed(all), all->flops[1]);
 }
 
-/* A new file that takes the old one's name when it is complete: a reader never sees half a
- * report, a full disk leaves what was there. */
+/* A new file that takes the old one's name when it is complete: a reader never sees half
+ * a report, a full disk leaves what was there. */
 static int write_file(const fz_policy *p, const fz_count *all)
 {
     char buffer[4096], temporary[sizeof path + 16];
@@ -303,8 +309,10 @@ void fz_report_end(void)
         all.flops[1] += c.flops[1];
     }
     if (!all.calls[FZ_PERTURBED])
-        fz_say("warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
-               "through)", p->mode_name, (int)getpid(), passed(&all));
+        fz_say(
+            "warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
+            "through)",
+            p->mode_name, (int)getpid(), passed(&all));
     if (!p->report)
         return;
     if (!*path) {

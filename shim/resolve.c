@@ -4,14 +4,14 @@
  *
  * The order, which is the dynamic linker's own:
  *   1. the global scope behind us (RTLD_NEXT): the program, other preloads, RTLD_GLOBAL;
- *   2. the calling library and its dependencies (elf.c): where torch's BLAS is, since Python opens
- *      extension modules RTLD_LOCAL and RTLD_NEXT does not see them. It is asked per calling
- *      library: SciPy may bring another OpenBLAS than torch, and keeps it;
+ *   2. the calling library and its dependencies (elf.c): where torch's BLAS is, since
+ * Python opens extension modules RTLD_LOCAL and RTLD_NEXT does not see them. It is asked
+ * per calling library: SciPy may bring another OpenBLAS than torch, and keeps it;
  *   3. libtorch_cpu.so and its dependencies;
  *   4. OpenBLAS, opened RTLD_LOCAL so that it never enters the global scope; said in the
  *      report.
- * No lock of ours is held here: the linker has its own, and constructors call us under it.
- * Racing threads find the same address.
+ * No lock of ours is held here: the linker has its own, and constructors call us under
+ * it. Racing threads find the same address.
  */
 #include <dlfcn.h>
 #include <link.h>

@@ -50,8 +50,8 @@ bool fz_match_list(const char *patterns, const char *text)
     return false;
 }
 
-/* Lines `symbol library`, blanks between; # starts a comment. The text stays allocated: the
- * rules point into it. */
+/* Lines `symbol library`, blanks between; # starts a comment. The text stays allocated:
+ * the rules point into it. */
 void fz_rules_read(fz_rules *r, const char *variable, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -30,8 +30,12 @@ enum fz_symbol {
 };
 
 enum fz_scope {
-    FZ_SCOPE_BLAS = 1, FZ_SCOPE_LAPACK = 2, FZ_SCOPE_CONV = 4, FZ_SCOPE_MATH = 8,
-    FZ_SCOPE_INST = 16, FZ_SCOPE_ALL = 31
+    FZ_SCOPE_BLAS = 1,
+    FZ_SCOPE_LAPACK = 2,
+    FZ_SCOPE_CONV = 4,
+    FZ_SCOPE_MATH = 8,
+    FZ_SCOPE_INST = 16,
+    FZ_SCOPE_ALL = 31
 };
 /* The layers that this version has. */
 #define FZ_SCOPE_BUILT (FZ_SCOPE_BLAS | FZ_SCOPE_CONV)
@@ -45,14 +49,14 @@ enum fz_scope {
 typedef struct fz_symbol_info {
     const char *name;
     const char *family;
-    unsigned scope;     /* FZ_SCOPE_ bit of the family */
+    unsigned scope; /* FZ_SCOPE_ bit of the family */
     bool required;
-    uint64_t hash;      /* names the symbol's streams: stable when the list grows */
+    uint64_t hash; /* names the symbol's streams: stable when the list grows */
 } fz_symbol_info;
 
 extern fz_symbol_info fz_symbol_table[FZ_SYMBOLS];
 
-/* ---- Policy: the environment, parsed once (policy.c) -------------------------------- */
+/* ---- Policy: the environment, parsed once (policy.c) ------------------------------- */
 
 typedef struct fz_rule {
     const char *symbol, *library;
@@ -74,13 +78,13 @@ typedef struct fz_policy {
     unsigned scope;
     enum prism_isa isa;
     bool isa_untested;
-    const char *libs;           /* patterns with commas, as given; NULL: torch's own */
+    const char *libs; /* patterns with commas, as given; NULL: torch's own */
     fz_rules exclude, include;
-    const char *report;         /* NULL: none; "stderr"; a path with %p and %r */
+    const char *report; /* NULL: none; "stderr"; a path with %p and %r */
     bool report_callers;
     const char *cache;
     int verbose;
-    prism_key lineage;          /* of the process, from FUZZY_LINEAGE or the root */
+    prism_key lineage; /* of the process, from FUZZY_LINEAGE or the root */
 } fz_policy;
 
 extern fz_policy fz_policy_now;
@@ -105,13 +109,13 @@ bool fz_match_list(const char *patterns, const char *text);
 void fz_rules_read(fz_rules *r, const char *variable, const char *path);
 bool fz_rules_match(const fz_rules *r, const char *symbol, const char *library);
 
-/* ---- Log: no malloc, no stdio (log.c) ----------------------------------------------- */
+/* ---- Log: no malloc, no stdio (log.c) ---------------------------------------------- */
 
 /* Formats: %s, %d (int), %u (uint64_t), %x (uint64_t, hex), %c, %%. */
 typedef struct fz_text {
     char *p;
     size_t n, cap;
-    int fd;             /* >= 0: written out when full */
+    int fd; /* >= 0: written out when full */
     bool failed;
 } fz_text;
 
@@ -122,23 +126,27 @@ void fz_say(const char *format, ...);
 /* The same, then _exit(2): nothing has been computed yet. */
 void fz_die(const char *format, ...) __attribute__((noreturn));
 
-/* ---- Calling libraries and originals (libs.c, resolve.c) ---------------------------- */
+/* ---- Calling libraries and originals (libs.c, resolve.c) --------------------------- */
 
 /* Why a call was not perturbed; 0 if it was. */
 enum fz_reason {
-    FZ_PERTURBED, FZ_BY_LIBRARY, FZ_BY_SCOPE, FZ_BY_EXCLUDE, FZ_BY_INCLUDE,
-    FZ_BY_CONV,         /* scope conv without blas: no convolution asked for it */
-    FZ_BY_PACK,         /* operands packed by the original */
+    FZ_PERTURBED,
+    FZ_BY_LIBRARY,
+    FZ_BY_SCOPE,
+    FZ_BY_EXCLUDE,
+    FZ_BY_INCLUDE,
+    FZ_BY_CONV, /* scope conv without blas: no convolution asked for it */
+    FZ_BY_PACK, /* operands packed by the original */
     FZ_REASONS
 };
 
 typedef struct fz_lib {
-    const void *map;                    /* link map; NULL: code outside any library */
+    const void *map; /* link map; NULL: code outside any library */
     uintptr_t lo, hi;
-    char name[160];                     /* base name, for patterns */
+    char name[160]; /* base name, for patterns */
     char path[256];
-    bool scope;                         /* FUZZY_LIBS */
-    _Atomic uint8_t verdict[FZ_SYMBOLS];/* fz_reason + 1; 0: not known yet */
+    bool scope;                          /* FUZZY_LIBS */
+    _Atomic uint8_t verdict[FZ_SYMBOLS]; /* fz_reason + 1; 0: not known yet */
     _Atomic(void *) real[FZ_SYMBOLS];
     _Atomic(void *) gomp_parallel;
     _Atomic(void *) gomp_thread_num;
@@ -151,14 +159,14 @@ fz_lib *fz_lib_of(const void *address);
 void *fz_original(fz_lib *lib, enum fz_symbol s);
 /* The same by name, without cache. */
 void *fz_original_name(const fz_lib *lib, const char *name);
-/* Who serves calls of s that are passed through: "process" (the original), "openblas" where
- * there was none, "nearest" (our kernel) where OpenBLAS does not have it either. */
+/* Who serves calls of s that are passed through: "process" (the original), "openblas"
+ * where there was none, "nearest" (our kernel) where OpenBLAS does not have it either. */
 const char *fz_provider(enum fz_symbol s);
 bool fz_ours(const void *address);
 /* The function of that name that comes after us in the global scope. */
 void *fz_next(const char *name);
-/* A function of the library that holds an address, or whose file name begins so, or of its
- * dependencies; NULL if there is none (elf.c). */
+/* A function of the library that holds an address, or whose file name begins so, or of
+ * its dependencies; NULL if there is none (elf.c). */
 void *fz_symbol_from(const void *inside, const char *symbol);
 void *fz_symbol_of(const char *prefix, const char *symbol);
 const char *fz_torch_path(void);
@@ -167,22 +175,23 @@ bool fz_torch_seen(void);
 extern atomic_bool fz_torch_mapped;
 extern void *(*fz_real_dlopen)(const char *, int);
 
-/* ---- Lineage: whose random numbers (lineage.c) -------------------------------------- */
+/* ---- Lineage: whose random numbers (lineage.c) ------------------------------------- */
 
 typedef struct fz_stream {
-    prism_key path;                     /* names the lineage, whatever the seed */
-    prism_key key;                      /* path under the seed */
-    uint64_t threads, forks, execs, regions;    /* ordinals given out to children */
+    prism_key path;                          /* names the lineage, whatever the seed */
+    prism_key key;                           /* path under the seed */
+    uint64_t threads, forks, execs, regions; /* ordinals given out to children */
     uint64_t ordinal[FZ_SYMBOLS];
+    prism_key symbol[FZ_SYMBOLS]; /* key of each symbol; 0: not derived yet */
 } fz_stream;
 
 struct fz_slot;
 
 typedef struct fz_thread {
     bool known;
-    int depth;                  /* > 0: inside a kernel or an original */
-    int conv;                   /* > 0: inside a convolution of torch */
-    int region;                 /* > 0: inside a parallel region */
+    int depth;  /* > 0: inside a kernel or an original */
+    int conv;   /* > 0: inside a convolution of torch */
+    int region; /* > 0: inside a parallel region */
     fz_stream *stream;
     struct fz_slot *slot;
     fz_stream own;
@@ -200,20 +209,20 @@ static inline fz_thread *fz_self(void)
 
 void fz_lineage_init(void);
 void fz_lineage_text(char out[64], prism_key path, uint64_t seed);
-extern bool fz_forked;          /* in a forked child: OpenMP teams of the parent are gone */
+extern bool fz_forked; /* in a forked child: OpenMP teams of the parent are gone */
 
-/* ---- Threads of the host's OpenMP (threads.c) --------------------------------------- */
+/* ---- Threads of the host's OpenMP (threads.c) -------------------------------------- */
 
 extern const fz_threads fz_host_threads;
 
 /* Are torch's convolutions told apart (conv.c)? */
 bool fz_conv_known(void);
 
-/* ---- Counters and report (counters.c, report.c) ------------------------------------- */
+/* ---- Counters and report (counters.c, report.c) ------------------------------------ */
 
 typedef struct fz_count {
     uint64_t calls[FZ_REASONS];
-    uint64_t flops[2];          /* perturbed, passed through */
+    uint64_t flops[2]; /* perturbed, passed through */
 } fz_count;
 
 void fz_count_call(fz_thread *t, enum fz_symbol s, enum fz_reason why, uint64_t flops);
@@ -226,18 +235,18 @@ void fz_report_end(void);
 void fz_report_forked(void);
 int fz_report_path(const char *pattern, char *out, size_t cap);
 
-/* ---- One call (init.c) --------------------------------------------------------------- */
+/* ---- One call (init.c) ------------------------------------------------------------- */
 
 typedef struct fz_call {
     const fz_kernels *k;
     fz_job job;
     fz_thread *t;
     fz_lib *lib;
-    void *real;                 /* the original, where the call is passed through */
+    void *real; /* the original, where the call is passed through */
     enum fz_symbol s;
     enum fz_reason why;
     bool counted;
-    bool nearest;               /* passed through, but there is no original: our kernel */
+    bool nearest; /* passed through, but there is no original: our kernel */
 } fz_call;
 
 /* What becomes of a call of s that returns to `from`. True: compute it with call->k and

@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Which run time: the one that the dynamic linker would give torch. The global scope comes
- * first there (a preloaded libiomp5 takes the place of torch's libgomp, and
- * torch.set_num_threads then speaks to it), after it libtorch_cpu.so's own dependencies (the
- * libgomp that the wheel bundles, under whatever name). So torch.set_num_threads is respected
- * without a second set of threads. None found: the calling thread does all.
+ * Which run time: the one that the dynamic linker would give torch. The global scope
+ * comes first there (a preloaded libiomp5 takes the place of torch's libgomp, and
+ * torch.set_num_threads then speaks to it), after it libtorch_cpu.so's own dependencies
+ * (the libgomp that the wheel bundles, under whatever name). So torch.set_num_threads is
+ * respected without a second set of threads. None found: the calling thread does all.
  */
 #include <stdatomic.h>
 
@@ -19,7 +19,7 @@ static struct {
     int (*max)(void);
     int (*in_parallel)(void);
 } omp;
-static atomic_int state;        /* 0: look, 1: found, 2: not found, torch not mapped then */
+static atomic_int state; /* 0: look, 1: found, 2: not found, torch not mapped then */
 
 static void look(void)
 {
@@ -46,7 +46,8 @@ static int max_threads(void)
         look();
         s = atomic_load_explicit(&state, memory_order_acquire);
     }
-    /* A forked child has lost its parent's team, and libgomp would wait for it for ever. */
+    /* A forked child has lost its parent's team, and libgomp would wait for it for ever.
+     */
     if (s != 1 || fz_forked || fz_self()->region || omp.in_parallel())
         return 1;
     int n = omp.max();

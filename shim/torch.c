@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * oneDNN and NNPACK compute convolutions and recurrent layers in code made at run time, which
- * no symbol reaches. torch asks at::Context through its PLT whether the user has enabled
- * them: answering no sends these operations to im2col or cell loops over gemm. The answer is
- * also what torch.backends.mkldnn.enabled shows.
+ * oneDNN and NNPACK compute convolutions and recurrent layers in code made at run time,
+ * which no symbol reaches. torch asks at::Context through its PLT whether the user has
+ * enabled them: answering no sends these operations to im2col or cell loops over gemm.
+ * The answer is also what torch.backends.mkldnn.enabled shows.
  */
 #include "shim.h"
 
@@ -40,10 +40,10 @@ bool _ZNK2at7Context17userEnabledNNPACKEv(const void *context)
     return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledNNPACKEv", 1);
 }
 
-/* ---- dlopen ------------------------------------------------------------------------------
+/* ---- dlopen ---------------------------------------------------------------------------
  * A moment to notice torch: the library opened by the call before this one. Python opens
- * several more while it imports torch. The real dlopen looks for $ORIGIN and RUNPATH of its
- * caller by its return address, so it must be jumped to, not called. */
+ * several more while it imports torch. The real dlopen looks for $ORIGIN and RUNPATH of
+ * its caller by its return address, so it must be jumped to, not called. */
 
 __attribute__((used)) void *fz_before_dlopen(void);
 void *fz_before_dlopen(void)

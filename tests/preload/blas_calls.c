@@ -1,12 +1,12 @@
-/* Calls every BLAS symbol of the list and compares it with OpenBLAS; checks illegal arguments.
+/* Calls every BLAS symbol of the list and compares it with OpenBLAS; checks illegal
+ * arguments.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Usage: blas_calls values   every routine, all transposes, odd strides, against OpenBLAS's
- *                            f64 within the rounding error of a sum of k terms; prints a
- *                            digest of all results
- *        blas_calls illegal  parameter numbers that xerbla and cblas_xerbla get, and that
- *                            nothing is written
+ * Usage: blas_calls values   every routine, all transposes, odd strides, against
+ * OpenBLAS's f64 within the rounding error of a sum of k terms; prints a digest of all
+ * results blas_calls illegal  parameter numbers that xerbla and cblas_xerbla get, and
+ * that nothing is written
  */
 #include <dlfcn.h>
 #include <math.h>
@@ -53,7 +53,8 @@ static void mix(const void *p, size_t n)
 static void wrong(const char *what, int i, double got, double want, double bound)
 {
     if (failures++ < 20)
-        printf("%s element %d: %.9g, wanted %.9g within %.3g\n", what, i, got, want, bound);
+        printf("%s element %d: %.9g, wanted %.9g within %.3g\n", what, i, got, want,
+               bound);
 }
 
 int seen_info;
@@ -94,21 +95,31 @@ static void packs(void)
 {
     for (int round = 0; round < 40; round++) {
         int row = pick(0, 1), m = pick(1, 9), n = pick(1, 9), k = pick(1, 9);
-        int layout = row ? 101 : 102, which = pick(1, 3), ta = pick(0, 1), tb = pick(0, 1);
+        int layout = row ? 101 : 102, which = pick(1, 3), ta = pick(0, 1),
+            tb = pick(0, 1);
         int lda = 12, ldb = 13, ldc = 14;
-        f32 a[200], b[200], c[200], want[200], alpha = which == 3 ? 1 : 2, beta = pick(0, 1);
+        f32 a[200], b[200], c[200], want[200], alpha = which == 3 ? 1 : 2,
+                                               beta = pick(0, 1);
         for (int i = 0; i < 200; i++) {
             a[i] = (f32)uniform();
             b[i] = (f32)uniform();
             want[i] = c[i] = (f32)uniform();
         }
-        f32 *pa = aligned_alloc(64, (cblas_sgemm_pack_get_size(161, m, n, k) + 63) & ~63ul);
-        f32 *pb = aligned_alloc(64, (cblas_sgemm_pack_get_size(162, m, n, k) + 63) & ~63ul);
+        f32 *pa =
+            aligned_alloc(64, (cblas_sgemm_pack_get_size(161, m, n, k) + 63) & ~63ul);
+        f32 *pb =
+            aligned_alloc(64, (cblas_sgemm_pack_get_size(162, m, n, k) + 63) & ~63ul);
         cblas_sgemm_pack(layout, 161, ta ? 112 : 111, m, n, k, alpha, a, lda, pa);
         cblas_sgemm_pack(layout, 162, tb ? 112 : 111, m, n, k, alpha, b, ldb, pb);
-        cblas_sgemm_compute(layout, which & 1 ? 151 : ta ? 112 : 111,
-                            which & 2 ? 151 : tb ? 112 : 111, m, n, k, which & 1 ? pa : a, lda,
-                            which & 2 ? pb : b, ldb, beta, c, ldc);
+        cblas_sgemm_compute(layout,
+                            which & 1 ? 151
+                            : ta      ? 112
+                                      : 111,
+                            which & 2 ? 151
+                            : tb      ? 112
+                                      : 111,
+                            m, n, k, which & 1 ? pa : a, lda, which & 2 ? pb : b, ldb,
+                            beta, c, ldc);
         for (int i = 0; i < m; i++)
             for (int j = 0; j < n; j++) {
                 double s = 0, size = 0;
@@ -156,7 +167,8 @@ static void batches(void)
             pb[e] = b + e * N * N;
             pc[e] = c[0] + e * N * N;
         }
-        cblas_dgemm_batch(layout, t1, t2, n, n, n, al, pa, ld, pb, ld, be, pc, ld, 2, size);
+        cblas_dgemm_batch(layout, t1, t2, n, n, n, al, pa, ld, pb, ld, be, pc, ld, 2,
+                          size);
         for (int e = 0; e < ENTRIES; e++) {
             int g = e >= size[0];
             cblas_dgemm(layout, t1[g], t2[g], n[g], n[g], n[g], al[g], pa[e], N, pb[e], N,
@@ -169,16 +181,17 @@ static void batches(void)
                     wrong("batch of several", i, c[0][i], c[1][i], 0x1p-48);
             }
             mix(c[0], sizeof c[0]);
-            cblas_dgemm_batch_strided(layout, 111, 112, N, N, N, 1, a, N, N * N, b, N, N * N, 1,
-                                      c[0], N, N * N, ENTRIES);
+            cblas_dgemm_batch_strided(layout, 111, 112, N, N, N, 1, a, N, N * N, b, N,
+                                      N * N, 1, c[0], N, N * N, ENTRIES);
             for (int e = 0; e < ENTRIES; e++)
-                cblas_dgemm(layout, 111, 112, N, N, N, 1, a + e * N * N, N, b + e * N * N, N, 1,
-                            c[1] + e * N * N, N);
+                cblas_dgemm(layout, 111, 112, N, N, N, 1, a + e * N * N, N, b + e * N * N,
+                            N, 1, c[1] + e * N * N, N);
         }
     }
 }
 
-static void expect(const char *what, int info, const f32 *c, const f32 *before, size_t size)
+static void expect(const char *what, int info, const f32 *c, const f32 *before,
+                   size_t size)
 {
     checks++;
     if (seen_info != info || memcmp(c, before, size)) {
@@ -195,7 +208,10 @@ static void illegal(void)
     int n = 4, bad = -1, zero = 0, ld = 4, small = 3, inc = 1;
     memcpy(before, c, sizeof c);
 #define EXPECT(info, call) \
-    do { call; expect(#call, info, c, before, sizeof c); } while (0)
+    do { \
+        call; \
+        expect(#call, info, c, before, sizeof c); \
+    } while (0)
 #define GEMM(ta, tb, m, n, k, lda, ldb, ldc) \
     sgemm_(ta, tb, &m, &n, &k, &one, a, &lda, b, &ldb, &one, c, &ldc, 1, 1)
     EXPECT(0, GEMM("n", "c", zero, n, n, ld, ld, ld));
@@ -244,10 +260,10 @@ static void illegal(void)
         EXPECT(6, cblas_sger(layout, 4, 4, 1, a, 0, b, 1, c, 4));
         EXPECT(8, cblas_sger(layout, 4, 4, 1, a, 1, b, 0, c, 4));
         EXPECT(10, cblas_sger(layout, 4, 4, 1, a, 1, b, 1, c, 3));
-        EXPECT(18, cblas_sgemm_batch_strided(layout, 111, 111, 4, 4, 4, 1, a, 4, 0, b, 4, 0, 1,
-                                             c, 4, 16, -1));
-        EXPECT(16, cblas_sgemm_batch_strided(layout, 111, 111, 4, 4, 4, 1, a, 4, 0, b, 4, 0, 1,
-                                             c, 3, 16, 1));
+        EXPECT(18, cblas_sgemm_batch_strided(layout, 111, 111, 4, 4, 4, 1, a, 4, 0, b, 4,
+                                             0, 1, c, 4, 16, -1));
+        EXPECT(16, cblas_sgemm_batch_strided(layout, 111, 111, 4, 4, 4, 1, a, 4, 0, b, 4,
+                                             0, 1, c, 3, 16, 1));
         EXPECT(9, cblas_sgemm_pack(layout, 161, 111, 4, 4, 4, 1, a, 3, c));
         EXPECT(2, cblas_sgemm_pack(layout, 160, 111, 4, 4, 4, 1, a, 4, c));
         EXPECT(8, cblas_sgemm_compute(layout, 111, 111, 4, 4, 4, a, 3, b, 4, 1, c, 4));
@@ -256,12 +272,12 @@ static void illegal(void)
         int t = 111, m = 4, lda = 3;
         const f32 *pa = a, *pb = b;
         f32 *pc = c;
-        EXPECT(9, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &lda, &pb, &m, &one,
-                                    &pc, &m, 1, &inc));
-        EXPECT(15, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &m, &pb, &m, &one,
-                                     &pc, &m, -1, &inc));
-        EXPECT(16, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &m, &pb, &m, &one,
-                                     &pc, &m, 1, &bad));
+        EXPECT(9, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &lda, &pb, &m,
+                                    &one, &pc, &m, 1, &inc));
+        EXPECT(15, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &m, &pb, &m,
+                                     &one, &pc, &m, -1, &inc));
+        EXPECT(16, cblas_sgemm_batch(layout, &t, &t, &m, &m, &m, &one, &pa, &m, &pb, &m,
+                                     &one, &pc, &m, 1, &bad));
     }
 }
 
@@ -280,6 +296,7 @@ int main(int argc, char **argv)
         packs();
         batches();
     }
-    printf("%d checks, %d failures, digest %016lx\n", checks, failures, (unsigned long)digest);
+    printf("%d checks, %d failures, digest %016lx\n", checks, failures,
+           (unsigned long)digest);
     return failures != 0;
 }

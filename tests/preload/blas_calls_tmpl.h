@@ -53,18 +53,22 @@ static void CAT(LETTER, _all, )(void)
         /* gemm: the reference in f64, and with absolute values for the bound. */
         FILL;
         memcpy(c2, c, sizeof c);
-        REF(gemm)(fa, fb, &m, &n, &k, &dalpha, da, &ld[0], db, &ld[1], &dbeta, dc, &ld[2], 1, 1);
-        REF(gemm)(fa, fb, &m, &n, &k, &aalpha, sa, &ld[0], sb, &ld[1], &abeta, sc, &ld[2], 1, 1);
+        REF(gemm)
+        (fa, fb, &m, &n, &k, &dalpha, da, &ld[0], db, &ld[1], &dbeta, dc, &ld[2], 1, 1);
+        REF(gemm)
+        (fa, fb, &m, &n, &k, &aalpha, sa, &ld[0], sb, &ld[1], &abeta, sc, &ld[2], 1, 1);
         R(gemm)(fa, fb, &m, &n, &k, &alpha, a, &ld[0], b, &ld[1], &beta, c, &ld[2], 1, 1);
         SAME("gemm_", c, k);
         memcpy(c, c2, sizeof c);
-        C(gemm)(102, ta ? 112 : 111, tb ? 113 : 111, m, n, k, alpha, a, ld[0], b, ld[1], beta,
-                c, ld[2]);
+        C(gemm)
+        (102, ta ? 112 : 111, tb ? 113 : 111, m, n, k, alpha, a, ld[0], b, ld[1], beta, c,
+         ld[2]);
         SAME("cblas gemm", c, k);
         /* The row-major call of the transposed problem. */
         memcpy(c, c2, sizeof c);
-        C(gemm)(101, tb ? 112 : 111, ta ? 112 : 111, n, m, k, alpha, b, ld[1], a, ld[0], beta,
-                c, ld[2]);
+        C(gemm)
+        (101, tb ? 112 : 111, ta ? 112 : 111, n, m, k, alpha, b, ld[1], a, ld[0], beta, c,
+         ld[2]);
         SAME("cblas gemm by rows", c, k);
         /* A batch of one entry and an empty group; then strided. */
         memcpy(c, c2, sizeof c);
@@ -74,11 +78,13 @@ static void CAT(LETTER, _all, )(void)
             int l1[2] = {1, ld[0]}, l2[2] = {1, ld[1]}, l3[2] = {1, ld[2]};
             T al[2] = {1, alpha}, be[2] = {1, beta}, *pc = c;
             const T *pa = a, *pb = b;
-            C(gemm_batch)(102, t1, t2, mm, nn, kk, al, &pa, l1, &pb, l2, be, &pc, l3, 2, size);
+            C(gemm_batch)
+            (102, t1, t2, mm, nn, kk, al, &pa, l1, &pb, l2, be, &pc, l3, 2, size);
             SAME("cblas gemm_batch", c, k);
             memcpy(c, c2, sizeof c);
-            C(gemm_batch_strided)(102, t1[1], t2[1], m, n, k, alpha, a, ld[0], 5, b, ld[1], 7,
-                                  beta, c, ld[2], 9, 1);
+            C(gemm_batch_strided)
+            (102, t1[1], t2[1], m, n, k, alpha, a, ld[0], 5, b, ld[1], 7, beta, c, ld[2],
+             9, 1);
             SAME("cblas gemm_batch_strided", c, k);
         }
         /* gemv */

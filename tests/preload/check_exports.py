@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def listed() -> set[str]:
     """Names of FZ_SYMBOL, FZ_HOOK and FZ_CONV entries."""
     text = (ROOT / "shim/symbols.def").read_text()
-    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     names = set(re.findall(r"FZ_(?:SYMBOL|HOOK)\((\w+),", text))
     return names | set(re.findall(r"FZ_CONV\(\w+,\s*(\w+)\)", text))
@@ -25,14 +25,17 @@ def listed() -> set[str]:
 
 def mapped() -> set[str]:
     """Names of the linker's version script."""
-    text = (ROOT / "shim/exports.map").read_text().split("global:")[1].split("local:")[0]
+    text = (
+        (ROOT / "shim/exports.map").read_text().split("global:")[1].split("local:")[0]
+    )
     return set(re.findall(r"(\w+);", text))
 
 
 def exported(lib: str) -> set[str]:
     """Names that the dynamic linker can bind."""
-    out = subprocess.run(["nm", "-D", "--defined-only", lib], capture_output=True, text=True,
-                         check=True).stdout
+    out = subprocess.run(
+        ["nm", "-D", "--defined-only", lib], capture_output=True, text=True, check=True
+    ).stdout
     return {line.split()[-1].split("@")[0] for line in out.splitlines()}
 
 

@@ -15,14 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 def main() -> int:
     """Print what is missing; return 1 if anything is."""
     page = (ROOT / "docs/reference.md").read_text()
-    sources = [p for folder in ("shim", "python", "prism", "kernels")
-               for p in (ROOT / folder).rglob("*.[chp]*")] + [ROOT / "fuzzyrun"]
+    sources = [
+        p
+        for folder in ("shim", "python", "prism", "kernels")
+        for p in (ROOT / folder).rglob("*.[chp]*")
+    ] + [ROOT / "fuzzyrun"]
     variables = set()
     for path in sources:
         if path.is_file():
             variables |= set(re.findall(r'"(FUZZY_[A-Z_]*[A-Z])[="]', path.read_text()))
-    text = re.sub(r"/\*.*?\*/", "", (ROOT / "shim/symbols.def").read_text(), flags=re.S)
-    symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.M)) - {"name"}
+    text = re.sub(r"/\*.*?\*/", "", (ROOT / "shim/symbols.def").read_text(), flags=re.DOTALL)
+    symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.MULTILINE)) - {"name"}
     bad = [v for v in sorted(variables) if f"`{v}`" not in page]
     bad += [s for s in sorted(symbols) if f"`{s}`" not in page]
     for name in bad:

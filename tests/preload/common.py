@@ -56,9 +56,13 @@ def run(
     full.update(env)
     if preload:
         full["LD_PRELOAD"] = LIB
-    p = subprocess.run(cmd, env=full, capture_output=True, text=True, cwd=cwd, timeout=600)
+    p = subprocess.run(
+        cmd, env=full, capture_output=True, text=True, cwd=cwd, timeout=600
+    )
     if check and p.returncode != 0:
-        raise AssertionError(f"{cmd} ended with {p.returncode}:\n{p.stdout}\n{p.stderr}")
+        raise AssertionError(
+            f"{cmd} ended with {p.returncode}:\n{p.stdout}\n{p.stderr}"
+        )
     return p
 
 
@@ -66,7 +70,9 @@ def main() -> None:
     """Parse --lib, run the tests of the calling script."""
     global LIB
     parser = argparse.ArgumentParser()
-    parser.add_argument("--lib", default=str(HERE.parents[1] / "build/libfuzzytorch.so"))
+    parser.add_argument(
+        "--lib", default=str(HERE.parents[1] / "build/libfuzzytorch.so")
+    )
     args, rest = parser.parse_known_args()
     LIB = str(Path(args.lib).resolve())
     if not Path(LIB).is_file():

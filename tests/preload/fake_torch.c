@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-void sgemm_(const char *, const char *, const int *, const int *, const int *, const float *,
-            const float *, const int *, const float *, const int *, const float *, float *,
-            const int *, size_t, size_t);
+void sgemm_(const char *, const char *, const int *, const int *, const int *,
+            const float *, const float *, const int *, const float *, const int *,
+            const float *, float *, const int *, size_t, size_t);
 
 enum { N = 24 };
 

@@ -39,7 +39,16 @@ class BadValues(unittest.TestCase):
 
     def test_precision(self) -> None:
         """FUZZY_PRECISION."""
-        for bad in ("24", "f32:0", "f32:25", "f64:54", "f32", "f16:8", "f32:24;f64:53", "f32:"):
+        for bad in (
+            "24",
+            "f32:0",
+            "f32:25",
+            "f64:54",
+            "f32",
+            "f16:8",
+            "f32:24;f64:53",
+            "f32:",
+        ):
             self.dies("FUZZY_PRECISION", bad, "f32:24,f64:53")
 
     def test_scope(self) -> None:
@@ -117,28 +126,44 @@ class GoodValues(unittest.TestCase):
 
     def test_aliases(self) -> None:
         """The names of other tools."""
-        for alias, mode in (("ieee", "nearest"), ("random", "cestac"), ("average", "sr"),
-                            ("nearness", "sr"), ("updown", "ud")):
-            self.assertEqual(self.bits(FUZZY_SEED="1", FUZZY_MODE=alias),
-                             self.bits(FUZZY_SEED="1", FUZZY_MODE=mode), alias)
+        for alias, mode in (
+            ("ieee", "nearest"),
+            ("random", "cestac"),
+            ("average", "sr"),
+            ("nearness", "sr"),
+            ("updown", "ud"),
+        ):
+            self.assertEqual(
+                self.bits(FUZZY_SEED="1", FUZZY_MODE=alias),
+                self.bits(FUZZY_SEED="1", FUZZY_MODE=mode),
+                alias,
+            )
 
     def test_modes_differ(self) -> None:
         """Four modes, four results."""
-        got = {m: self.bits(FUZZY_SEED="1", FUZZY_MODE=m) for m in
-               ("nearest", "sr", "ud", "cestac")}
+        got = {
+            m: self.bits(FUZZY_SEED="1", FUZZY_MODE=m)
+            for m in ("nearest", "sr", "ud", "cestac")
+        }
         self.assertEqual(len(set(got.values())), 4, got)
 
     def test_seed_forms(self) -> None:
         """Decimal, hexadecimal and negative integers of 64 bits."""
         self.assertEqual(self.bits(FUZZY_SEED="255"), self.bits(FUZZY_SEED="0xff"))
-        self.assertEqual(self.bits(FUZZY_SEED="-1"), self.bits(FUZZY_SEED="18446744073709551615"))
+        self.assertEqual(
+            self.bits(FUZZY_SEED="-1"), self.bits(FUZZY_SEED="18446744073709551615")
+        )
         self.assertNotEqual(self.bits(FUZZY_SEED="0"), self.bits(FUZZY_SEED="1"))
 
     def test_precision(self) -> None:
         """Fewer bits give other results, in nearest mode too; f64's do not matter to f32."""
         full = self.bits(FUZZY_MODE="nearest")
-        self.assertNotEqual(full, self.bits(FUZZY_MODE="nearest", FUZZY_PRECISION="f32:12"))
-        self.assertEqual(full, self.bits(FUZZY_MODE="nearest", FUZZY_PRECISION="f64:12"))
+        self.assertNotEqual(
+            full, self.bits(FUZZY_MODE="nearest", FUZZY_PRECISION="f32:12")
+        )
+        self.assertEqual(
+            full, self.bits(FUZZY_MODE="nearest", FUZZY_PRECISION="f64:12")
+        )
 
     def test_isa(self) -> None:
         """Equal bits on each ISA that this CPU has; another one is refused."""
@@ -174,7 +199,9 @@ class GoodValues(unittest.TestCase):
     def test_verbose(self) -> None:
         """Level 2 shows every setting, level 3 each pair of library and symbol as it comes."""
         two = run([snippet(), "once"], FUZZY_VERBOSE="2").stderr
-        self.assertIn("precision f32:24,f64:53 scope blas,lapack,conv,math,inst libs torch", two)
+        self.assertIn(
+            "precision f32:24,f64:53 scope blas,lapack,conv,math,inst libs torch", two
+        )
         three = run([snippet(), "once"], FUZZY_VERBOSE="3").stderr
         self.assertIn("sgemm_ called by libtorch_cpu.so: perturbed", three)
 

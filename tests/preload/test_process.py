@@ -18,7 +18,9 @@ from common import build_dir, compile_c, run
 
 def snippet(name: str = "linked") -> str:
     """Return the snippet program: linked with the library, or opening it RTLD_LOCAL."""
-    fake = compile_c("fake_torch.c", "libtorch_cpu.so", "-shared", "-fPIC", "-lopenblas")
+    fake = compile_c(
+        "fake_torch.c", "libtorch_cpu.so", "-shared", "-fPIC", "-lopenblas"
+    )
     if name == "linked":
         flags = ["-DLINKED", str(fake), "-Wl,-rpath,$ORIGIN"]
     else:
@@ -44,7 +46,9 @@ class Streams(unittest.TestCase):
         self.assertEqual(one, again, "the same seed gives the same bits")
         self.assertTrue(one)
         for who, bits in one.items():
-            self.assertNotEqual(bits, other[who], f"{who}: another seed gives other bits")
+            self.assertNotEqual(
+                bits, other[who], f"{who}: another seed gives other bits"
+            )
         return one
 
     def distinct(self, got: dict[str, str], n: int) -> None:
@@ -94,7 +98,9 @@ class Streams(unittest.TestCase):
         full = values(run([snippet(), "thread"], **env).stdout)
         rules = build_dir() / "rules"
         rules.write_text("# nothing matches\nsgemm_ libother*\n")
-        same = values(run([snippet(), "thread"], FUZZY_EXCLUDE=str(rules), **env).stdout)
+        same = values(
+            run([snippet(), "thread"], FUZZY_EXCLUDE=str(rules), **env).stdout
+        )
         self.assertEqual(full, same)
 
 
@@ -131,7 +137,9 @@ class Places(unittest.TestCase):
         for what in ("once", "fork", "thread", "exec"):
             absent = run([snippet(), what], preload=False)
             off = run([snippet(), what], FUZZY_MODE="off")
-            self.assertEqual((absent.stdout, absent.stderr), (off.stdout, off.stderr), what)
+            self.assertEqual(
+                (absent.stdout, absent.stderr), (off.stdout, off.stderr), what
+            )
         env = run(["env"], FUZZY_MODE="off").stdout
         self.assertNotIn("FUZZY_LINEAGE", env)
 
@@ -163,7 +171,9 @@ class Places(unittest.TestCase):
         base = least(preload=False)
         for mode in ("off", "sr"):
             cost = least(FUZZY_MODE=mode) - base
-            self.assertLess(cost, 1e-3, f"mode {mode} costs {cost * 1e3:.2f} ms to load")
+            self.assertLess(
+                cost, 1e-3, f"mode {mode} costs {cost * 1e3:.2f} ms to load"
+            )
 
 
 class Report(unittest.TestCase):
@@ -190,7 +200,9 @@ class Report(unittest.TestCase):
         r = self.report("twice", FUZZY_EXCLUDE=str(rules))
         self.assertEqual(r["totals"]["passed"], {"calls": 2, "flops": 4 * 24**3})
         self.assertEqual(r["symbols"][0]["why"], {"excluded": 2})
-        self.assertEqual(self.report("twice", FUZZY_LIBS="x")["symbols"][0]["why"], {"library": 2})
+        self.assertEqual(
+            self.report("twice", FUZZY_LIBS="x")["symbols"][0]["why"], {"library": 2}
+        )
         r = self.report("twice", FUZZY_SCOPE="math")
         self.assertEqual(r["symbols"][0]["why"], {"scope": 2})
         r = self.report("twice", FUZZY_SCOPE="conv")
@@ -211,14 +223,18 @@ class Report(unittest.TestCase):
         where.mkdir(exist_ok=True)
         run([snippet(), "fork"], FUZZY_REPORT=str(where / "r-%p-%r.json"), RANK="7")
         files = sorted(where.glob("r-*-7.json"))
-        calls = [json.loads(f.read_text())["totals"]["perturbed"]["calls"] for f in files]
+        calls = [
+            json.loads(f.read_text())["totals"]["perturbed"]["calls"] for f in files
+        ]
         self.assertEqual(sorted(calls), [1, 1, 1, 2])
 
     def test_two_processes_one_path(self) -> None:
         """The first that mapped torch has the file; an exec'd child says where its own is."""
         path = build_dir() / "shared.json"
         p = run([snippet(), "exec"], FUZZY_REPORT=str(path))
-        self.assertEqual(json.loads(path.read_text())["totals"]["perturbed"]["calls"], 1)
+        self.assertEqual(
+            json.loads(path.read_text())["totals"]["perturbed"]["calls"], 1
+        )
         self.assertEqual(p.stderr.count("another process has the report"), 6)
         self.assertEqual(len(list(build_dir().glob("shared.json.*"))), 6)
 
@@ -231,7 +247,13 @@ class Report(unittest.TestCase):
         """One line, with all that it has to say; FUZZY_VERBOSE=0 silences it."""
         p = run([snippet(), "once"], FUZZY_SEED="9", FUZZY_MODE="ud")
         self.assertEqual(len(p.stderr.splitlines()), 1)
-        for part in ("0.1.0", "mode ud", "seed 9", "layers blas,conv", "FUZZY_MODE=off"):
+        for part in (
+            "0.1.0",
+            "mode ud",
+            "seed 9",
+            "layers blas,conv",
+            "FUZZY_MODE=off",
+        ):
             self.assertIn(part, p.stderr)
         self.assertEqual(run([snippet(), "once"], FUZZY_VERBOSE="0").stderr, "")
 
@@ -247,18 +269,32 @@ class Openblas(unittest.TestCase):
     def test_openblas_serves(self) -> None:
         """A symbol without an original is served by OpenBLAS, not put in the global scope."""
         fake = compile_c("fake_torch.c", "bare/libtorch_cpu.so", "-shared", "-fPIC")
-        prog = compile_c("snippet.c", "bare/linked", "-DLINKED", str(fake), "-lpthread",
-                         "-Wl,-rpath,$ORIGIN", "-Wl,--unresolved-symbols=ignore-all")
+        prog = compile_c(
+            "snippet.c",
+            "bare/linked",
+            "-DLINKED",
+            str(fake),
+            "-lpthread",
+            "-Wl,-rpath,$ORIGIN",
+            "-Wl,--unresolved-symbols=ignore-all",
+        )
         path = build_dir() / "bare.json"
         p = run([str(prog), "once"], FUZZY_LIBS="none", FUZZY_REPORT=str(path))
         self.assertIn("self ", p.stdout)
-        self.assertEqual(json.loads(path.read_text())["symbols"][0]["original"], "openblas")
+        self.assertEqual(
+            json.loads(path.read_text())["symbols"][0]["original"], "openblas"
+        )
 
     def test_the_library_needs_no_blas(self) -> None:
         """The library itself links nothing but the C library."""
-        out = subprocess.run(["readelf", "-dW", common.LIB], capture_output=True, text=True,
-                             check=True).stdout
-        needed = [line.split("[")[1].rstrip("]") for line in out.splitlines() if "NEEDED" in line]
+        out = subprocess.run(
+            ["readelf", "-dW", common.LIB], capture_output=True, text=True, check=True
+        ).stdout
+        needed = [
+            line.split("[")[1].rstrip("]")
+            for line in out.splitlines()
+            if "NEEDED" in line
+        ]
         allowed = ("libc.so", "ld-linux", "libm.so", "libdl.so", "libpthread.so")
         self.assertEqual([n for n in needed if not n.startswith(allowed)], [])
 

@@ -25,7 +25,7 @@ def cases(what: str, *, preload: bool = True, **env: str) -> dict[str, str]:
     return dict(line.split(" ", 1) for line in out.splitlines())
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def bits(mode: str, seed: str = "1") -> dict[str, str]:
     """Digests of every operation in a mode; `absent` is without the library."""
     if mode == "absent":
@@ -130,7 +130,9 @@ class Processes(unittest.TestCase):
         self.assertEqual(len(set(one.values())), 51)
         self.assertEqual(one, cases("workers", FUZZY_SEED="1"))
         symbols = {s["symbol"]: s for s in json.loads(path.read_text())["symbols"]}
-        self.assertEqual(symbols["sgemm_"]["perturbed"], {"calls": 51, "flops": 51 * 2 * 30**3})
+        self.assertEqual(
+            symbols["sgemm_"]["perturbed"], {"calls": 51, "flops": 51 * 2 * 30**3}
+        )
 
     def test_spawned_workers(self) -> None:
         """So do spawned ones, which import torch anew."""
@@ -151,7 +153,9 @@ class Processes(unittest.TestCase):
         code = "import torch, os; os.write(2, b'imported\\n')"
         p = run([sys.executable, "-c", code], FUZZY_SEED="3")
         lines = p.stderr.splitlines()
-        self.assertRegex(lines[0], r"^libfuzzytorch: \S+ mode sr seed 3 layers blas,conv isa ")
+        self.assertRegex(
+            lines[0], r"^libfuzzytorch: \S+ mode sr seed 3 layers blas,conv isa "
+        )
         self.assertEqual(lines[1], "imported")
         self.assertIn("nothing was perturbed", lines[2])
         self.assertEqual(len(lines), 3)
@@ -161,7 +165,9 @@ class Processes(unittest.TestCase):
         code = "import torch, os; a = torch.ones(9, 9) / 3; a @ a; os._exit(3)"
         p = run([sys.executable, "-c", code], check=False, FUZZY_REPORT="stderr")
         self.assertEqual(p.returncode, 3)
-        self.assertTrue(re.search(r"sgemm_: perturbed 1 calls, 1458 flops", p.stderr), p.stderr)
+        self.assertTrue(
+            re.search(r"sgemm_: perturbed 1 calls, 1458 flops", p.stderr), p.stderr
+        )
 
 
 if __name__ == "__main__":

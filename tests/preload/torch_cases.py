@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from typing import Callable
+from collections.abc import Callable
 
 import torch
-import torch.nn as nn
+from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 Outputs = "dict[str, torch.Tensor]"
@@ -26,8 +26,11 @@ def data(t: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return t.to(dtype) / F64_DIVISOR if dtype == torch.float64 else t
 
 
-def conv(make: Callable[[], nn.Module], *shape: int, layout: torch.memory_format | None = None
-         ) -> Callable[[torch.dtype], Outputs]:
+def conv(
+    make: Callable[[], nn.Module],
+    *shape: int,
+    layout: torch.memory_format | None = None,
+) -> Callable[[torch.dtype], Outputs]:
     """Return a function that computes a convolution and both gradients from fixed data."""
 
     def compute(dtype: torch.dtype) -> Outputs:
@@ -52,14 +55,19 @@ def recurrent(cls: type) -> Callable[[torch.dtype], Outputs]:
         m, x = cls(8, 16).to(dtype), data(torch.randn(5, 3, 8), dtype).requires_grad_()
         y = m(x)[0]
         y.sum().backward()
-        return {"y": y.detach(), "gx": x.grad, "gw": m.weight_ih_l0.grad,
-                "gu": m.weight_hh_l0.grad}
+        return {
+            "y": y.detach(),
+            "gx": x.grad,
+            "gw": m.weight_ih_l0.grad,
+            "gu": m.weight_hh_l0.grad,
+        }
 
     return compute
 
 
-def product(f: Callable[..., torch.Tensor], *shapes: tuple[int, ...]
-            ) -> Callable[[torch.dtype], Outputs]:
+def product(
+    f: Callable[..., torch.Tensor], *shapes: tuple[int, ...]
+) -> Callable[[torch.dtype], Outputs]:
     """Return a function that applies f to fixed random tensors."""
 
     def compute(dtype: torch.dtype) -> Outputs:
@@ -90,12 +98,15 @@ CONVS = {
     "dilated1d": conv(no_bias(nn.Conv1d, 4, 6, 3, dilation=2), 2, 4, 20),
     "dilated2d": conv(no_bias(nn.Conv2d, 4, 6, 3, dilation=2), 2, 4, 12, 12),
     "dilated3d": conv(no_bias(nn.Conv3d, 4, 6, 3, dilation=2), 2, 4, 8, 8, 8),
-    "channels_last": conv(no_bias(nn.Conv2d, 8, 6, 3), 2, 8, 12, 12,
-                          layout=torch.channels_last),
-    "channels_last_3d": conv(no_bias(nn.Conv3d, 8, 6, 3), 2, 8, 6, 6, 6,
-                             layout=torch.channels_last_3d),
-    "channels_last_depthwise": conv(no_bias(nn.Conv2d, 8, 8, 3, groups=8), 2, 8, 12, 12,
-                                    layout=torch.channels_last),
+    "channels_last": conv(
+        no_bias(nn.Conv2d, 8, 6, 3), 2, 8, 12, 12, layout=torch.channels_last
+    ),
+    "channels_last_3d": conv(
+        no_bias(nn.Conv3d, 8, 6, 3), 2, 8, 6, 6, 6, layout=torch.channels_last_3d
+    ),
+    "channels_last_depthwise": conv(
+        no_bias(nn.Conv2d, 8, 8, 3, groups=8), 2, 8, 12, 12, layout=torch.channels_last
+    ),
 }
 RNNS = {"lstm": recurrent(nn.LSTM), "gru": recurrent(nn.GRU), "rnn": recurrent(nn.RNN)}
 PRODUCTS = {
@@ -104,8 +115,11 @@ PRODUCTS = {
     "mm_nt": product(lambda a, b: a @ b.t(), (40, 50), (30, 50)),
     "bmm": product(torch.bmm, (4, 40, 40), (4, 40, 40)),
     "mv": product(torch.mv, (60, 50), (50,)),
-    "dot": product(lambda a, b: torch.stack([torch.dot(*p) for p in zip(a, b)]),
-                   (16, 500), (16, 500)),
+    "dot": product(
+        lambda a, b: torch.stack([torch.dot(*p) for p in zip(a, b)]),
+        (16, 500),
+        (16, 500),
+    ),
 }
 # Not perturbed by this layer: here for `off equals absent`.
 OTHERS = {
@@ -150,8 +164,10 @@ def mean() -> None:
             varies = sd > 0
             z = d[varies] / sd[varies] * n**0.5
             unit = 2.0**-24 * want.abs().max()
-            print(f"{name}.{out} {(z * z).mean().item():.3f} {z.abs().max().item():.2f} "
-                  f"{varies.double().mean().item():.3f} {(d.abs().max() / unit).item():.3f}")
+            print(
+                f"{name}.{out} {(z * z).mean().item():.3f} {z.abs().max().item():.2f} "
+                f"{varies.double().mean().item():.3f} {(d.abs().max() / unit).item():.3f}"
+            )
 
 
 def scope() -> None:
@@ -164,10 +180,16 @@ def scope() -> None:
         except RuntimeError:
             pass
     with torch.backends.mkldnn.flags(enabled=True):
-        for name, f in (("mm", PRODUCTS["mm"]), ("conv", CONVS["conv2d"]),
-                        ("mm_after", PRODUCTS["mm_nt"]), ("lstm", RNNS["lstm"])):
+        for name, f in (
+            ("mm", PRODUCTS["mm"]),
+            ("conv", CONVS["conv2d"]),
+            ("mm_after", PRODUCTS["mm_nt"]),
+            ("lstm", RNNS["lstm"]),
+        ):
             for out, t in f(torch.float32).items():
-                print(f"{name}.{out}", hashlib.md5(t.numpy().tobytes()).hexdigest()[:16])
+                print(
+                    f"{name}.{out}", hashlib.md5(t.numpy().tobytes()).hexdigest()[:16]
+                )
 
 
 class Products(Dataset):
@@ -189,7 +211,9 @@ class Products(Dataset):
 def workers(n: int = 50, context: str = "fork") -> None:
     """Print the digests that n DataLoader workers compute, and the main process's."""
     items = Products(n)
-    loader = DataLoader(items, batch_size=1, num_workers=n, multiprocessing_context=context)
+    loader = DataLoader(
+        items, batch_size=1, num_workers=n, multiprocessing_context=context
+    )
     for i, (digest,) in enumerate(loader):
         print(f"worker{i} {digest}")
     print(f"main {items[0]}")
@@ -211,5 +235,11 @@ if __name__ == "__main__":
     if what == "spawn":
         workers(2, "spawn")
     else:
-        {"bits": bits, "fit": fit, "mean": mean, "scope": scope, "workers": workers,
-         "threads": threads}[what]()
+        {
+            "bits": bits,
+            "fit": fit,
+            "mean": mean,
+            "scope": scope,
+            "workers": workers,
+            "threads": threads,
+        }[what]()
