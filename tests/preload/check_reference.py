@@ -24,8 +24,12 @@ def main() -> int:
     for path in sources:
         if path.is_file():
             variables |= set(re.findall(r'"(FUZZY_[A-Z_]*[A-Z])[="]', path.read_text()))
-    text = re.sub(r"/\*.*?\*/", "", (ROOT / "shim/symbols.def").read_text(), flags=re.DOTALL)
-    symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.MULTILINE)) - {"name"}
+    text = re.sub(
+        r"/\*.*?\*/", "", (ROOT / "shim/symbols.def").read_text(), flags=re.DOTALL
+    )
+    symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.MULTILINE)) - {
+        "name"
+    }
     bad = [v for v in sorted(variables) if f"`{v}`" not in page]
     bad += [s for s in sorted(symbols) if f"`{s}`" not in page]
     for name in bad:

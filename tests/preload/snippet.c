@@ -19,6 +19,17 @@ static uint64_t (*product)(void);
 
 #ifdef LINKED
 uint64_t torch_product(void);
+void sgemm_(const char *, const char *, const int *, const int *, const int *,
+            const float *, const float *, const int *, const float *, const int *,
+            const float *, float *, const int *, size_t, size_t);
+
+/* A product of the program's own. */
+static void own_product(void)
+{
+    int one = 1;
+    float x = 1.0f / 3, y = 0;
+    sgemm_("N", "N", &one, &one, &one, &x, &x, &one, &x, &one, &x, &y, &one, 1, 1);
+}
 #endif
 
 static void print(const char *who)
@@ -61,6 +72,12 @@ int main(int argc, char **argv)
     } else if (!strcmp(what, "twice")) {
         print("first");
         print("second");
+#ifdef LINKED
+    } else if (!strcmp(what, "mixed")) {
+        print("first");
+        own_product();
+        print("second");
+#endif
     } else if (!strcmp(what, "none")) {
         return 0;
     } else if (!strcmp(what, "fork")) {

@@ -22,7 +22,7 @@ def snippet(name: str = "linked") -> str:
         "fake_torch.c", "libtorch_cpu.so", "-shared", "-fPIC", "-lopenblas"
     )
     if name == "linked":
-        flags = ["-DLINKED", str(fake), "-Wl,-rpath,$ORIGIN"]
+        flags = ["-DLINKED", str(fake), "-lopenblas", "-Wl,-rpath,$ORIGIN"]
     else:
         flags = ["-ldl"]
     return str(compile_c("snippet.c", name, *flags, "-lpthread"))
@@ -93,15 +93,16 @@ class Streams(unittest.TestCase):
         self.assertEqual(len(set(p.stdout.split("\n"))), 3, p.stdout)
 
     def test_exclude_does_not_shift(self) -> None:
-        """Calls that policy leaves out advance the ordinal."""
-        env = {"FUZZY_SEED": "3", "FUZZY_VERBOSE": "0"}
-        full = values(run([snippet(), "thread"], **env).stdout)
+        """A call that policy leaves out takes its place in the stream all the same."""
+        env = {"FUZZY_SEED": "3", "FUZZY_VERBOSE": "0", "FUZZY_LIBS": "all"}
+        full = values(run([snippet(), "mixed"], **env).stdout)
         rules = build_dir() / "rules"
-        rules.write_text("# nothing matches\nsgemm_ libother*\n")
-        same = values(
-            run([snippet(), "thread"], FUZZY_EXCLUDE=str(rules), **env).stdout
-        )
-        self.assertEqual(full, same)
+        rules.write_text("# the program's own call\nsgemm_ linked\n")
+        got = values(run([snippet(), "mixed"], FUZZY_EXCLUDE=str(rules), **env).stdout)
+        self.assertEqual(full, got)
+        without = values(run([snippet(), "twice"], **env).stdout)
+        self.assertEqual(full["first"], without["first"])
+        self.assertNotEqual(full["second"], without["second"])
 
 
 class Places(unittest.TestCase):
