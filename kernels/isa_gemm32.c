@@ -184,7 +184,8 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     f32 *a = sr ? (f32 *)b->pa + 2 * MC * KC - na : b->pa, *bb = sr ? raw : b->pb;
     pack_a(b, k0, kc, a);
     pack_b(b, k0, kc, bb);
-    const fz_range ra = fz_range_f32(a, na), rb = fz_range_f32(bb, nb);
+    const int min = fz_wants_min_f32(l.mode, p->ftz);
+    const fz_range ra = fz_range_f32(a, na, min), rb = fz_range_f32(bb, nb, min);
     b->bound += ra.max * rb.max * kc;
     if (!fz_fast_f32(l.mode, ra, rb, b->bound, p->ftz))
         return 0;

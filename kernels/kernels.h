@@ -74,6 +74,23 @@ typedef void fz_ger_f64_fn(const fz_job *job, ptrdiff_t m, ptrdiff_t n, f64 alph
 
 #define FZ_DOT_CHUNK 8192
 
+/* Math functions of one or two arguments (pow, atan2, hypot). */
+enum fz_fn {
+    FZ_FN_EXP, FZ_FN_EXP2, FZ_FN_EXP10, FZ_FN_EXPM1, FZ_FN_LOG, FZ_FN_LOG2, FZ_FN_LOG10,
+    FZ_FN_LOG1P, FZ_FN_SIN, FZ_FN_COS, FZ_FN_TAN, FZ_FN_ASIN, FZ_FN_ACOS, FZ_FN_ATAN,
+    FZ_FN_SINH, FZ_FN_COSH, FZ_FN_TANH, FZ_FN_ASINH, FZ_FN_ACOSH, FZ_FN_ATANH, FZ_FN_ERF,
+    FZ_FN_ERFC, FZ_FN_LGAMMA, FZ_FN_TGAMMA, FZ_FN_CBRT, FZ_FN_SQRT, FZ_FN_ERFINV, FZ_FN_POW,
+    FZ_FN_ATAN2, FZ_FN_HYPOT, FZ_FNS
+};
+
+/* out[i] = round(fn(x[i])) or round(fn(x[i], y[i])); y is ignored by functions of one
+ * argument. Element i takes word i of prism_words(). out may equal x or y. Exact results stay
+ * in every mode, ud included; docs/math.md. */
+typedef void fz_map_f32_fn(const fz_job *job, enum fz_fn fn, ptrdiff_t n, const f32 *x,
+                           const f32 *y, f32 *out);
+typedef void fz_map_f64_fn(const fz_job *job, enum fz_fn fn, ptrdiff_t n, const f64 *x,
+                           const f64 *y, f64 *out);
+
 /* A complete table an ISA, no NULL entry. gemv is gemm with n = 1; a batch is a loop over
  * its entries with keys prism_key_derive(job.key, entry). */
 typedef struct fz_kernels {
@@ -87,6 +104,8 @@ typedef struct fz_kernels {
     fz_scal_f64_fn *scal_f64;
     fz_ger_f32_fn *ger_f32;
     fz_ger_f64_fn *ger_f64;
+    fz_map_f32_fn *map_f32;
+    fz_map_f64_fn *map_f64;
 } fz_kernels;
 
 const fz_kernels *fz_kernels_for(enum prism_isa isa);

@@ -166,8 +166,9 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
     const ptrdiff_t steps = rows->full + rows->rest;
     fz_range r[2];
     for (int of_y = 0; of_y < 2; of_y++) {
-        fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP);
-        fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP);
+        const int min = WANTS_MIN(mode, ftz);
+        fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP, min);
+        fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP, min);
         r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max, a.min < b.min ? a.min : b.min};
         if (!(b.max < 0x1p1023))                      /* inf, or NaN, which < passes over */
             return 0;

@@ -70,6 +70,12 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
 }
 #endif
 
+/* Whether the answer of fz_fast_f32 depends on the minima of the ranges. */
+FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, unsigned ftz)
+{
+    return ftz || (mode == PRISM_SR && !FZ_HAVE_FMA);
+}
+
 /* Whether partial sums bounded by `bound`, of products of numbers in these ranges, may be
  * computed by the steps above, which then give what scalar.c gives. */
 FZ_INLINE int fz_fast_f32(enum prism_mode mode, fz_range a, fz_range b, f64 bound, unsigned ftz)
@@ -133,6 +139,11 @@ FZ_INLINE vd fz_native_f64(enum prism_mode mode, vd a, vd b, vd c, vi st)
 FZ_INLINE int fz_deep_f64(fz_range a, fz_range b)
 {
     return a.min >= 0x1p-900 && b.min >= 0x1p-900 && a.min * b.min >= 0x1p-780;
+}
+
+FZ_INLINE int fz_wants_min_f64(enum prism_mode mode, unsigned ftz)
+{
+    return ftz || mode == PRISM_SR;
 }
 
 /* As fz_fast_f32. SR needs `deep`; the others only where the host flushes. */
