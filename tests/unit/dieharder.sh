@@ -2,8 +2,8 @@
 # dieharder -a on the random words as they are used: dieharder.sh STREAM OUTPUT_FOLDER
 # SPDX-License-Identifier: Apache-2.0
 #
-# One stream after the other per core, each in a file of its own. FAILED (p < 1e-6) anywhere
-# fails; WEAK is counted: 1 % of about 114 tests a stream is what a good generator gets.
+# One stream after the other per core, each in a file of its own. FAILED (p < 1e-6)
+# anywhere fails; WEAK is counted: 1 % of 114 tests a stream is what a good generator gets.
 set -eu
 
 if [ $# -ne 2 ]; then

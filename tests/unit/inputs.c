@@ -7,8 +7,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-const char *const shape_name[SHAPES] = {"uniform", "wide", "cancel", "overflow", "subnormal",
-                                        "exact", "power", "tie", "gap", "special"};
+const char *const shape_name[SHAPES] = {"uniform",   "wide",   "cancel", "overflow",
+                                        "subnormal", "exact",  "power",  "tie",
+                                        "gap",       "special"};
 
 uint64_t rng_next(rng *g)
 {
@@ -20,7 +21,7 @@ uint64_t rng_next(rng *g)
 
 uint64_t rng_below(rng *g, uint64_t n)
 {
-    return rng_next(g) % n;    /* the bias is of no matter to a choice of inputs */
+    return rng_next(g) % n; /* the bias is of no matter to a choice of inputs */
 }
 
 double rng_unit(rng *g)
@@ -34,7 +35,8 @@ uint64_t test_seed(uint64_t fixed)
     return s && *s ? strtoull(s, NULL, 0) : fixed;
 }
 
-/* volatile: gcc 12.2 at -O2 drops (f64)(f32) where two of them stand next to each other. */
+/* volatile: gcc 12.2 at -O2 drops (f64)(f32) where two of them stand next to each other.
+ */
 static f64 narrow(f64 x, int is_f32)
 {
     volatile f32 y = (f32)x;
@@ -80,9 +82,17 @@ static f64 next_by(f64 x, int k, int is_f32)
 
 f64 shape_value(rng *g, enum shape shape, int is_f32)
 {
-    const int p = is_f32 ? 24 : 53, emax = is_f32 ? 127 : 1023, emin = is_f32 ? -126 : -1022;
-    const f64 ends[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1.0, -1.0,
-                        is_f32 ? 0x1p-149 : 0x1p-1074, is_f32 ? -0x1p-149 : -0x1p-1074,
+    const int p = is_f32 ? 24 : 53, emax = is_f32 ? 127 : 1023,
+              emin = is_f32 ? -126 : -1022;
+    const f64 ends[] = {0.0,
+                        -0.0,
+                        INFINITY,
+                        -INFINITY,
+                        NAN,
+                        1.0,
+                        -1.0,
+                        is_f32 ? 0x1p-149 : 0x1p-1074,
+                        is_f32 ? -0x1p-149 : -0x1p-1074,
                         is_f32 ? 0x1p-126 : 0x1p-1022,
                         is_f32 ? 0x1.fffffcp-127 : 0x1.ffffffffffffep-1023,
                         is_f32 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023,
@@ -90,10 +100,8 @@ f64 shape_value(rng *g, enum shape shape, int is_f32)
                         is_f32 ? 0x1.fffffcp127 : 0x1.ffffffffffffep1023,
                         is_f32 ? 0x1p127 : 0x1p1023};
     switch (shape) {
-    case SHAPE_WIDE:
-        return any_pattern(g, is_f32);
-    case SHAPE_OVERFLOW:
-        return of_exponent(g, is_f32, emax / 2, emax);
+    case SHAPE_WIDE: return any_pattern(g, is_f32);
+    case SHAPE_OVERFLOW: return of_exponent(g, is_f32, emax / 2, emax);
     case SHAPE_SUBNORMAL:
         return rng_next(g) & 1 ? of_exponent(g, is_f32, emin - p + 1, emin + 1)
                                : of_exponent(g, is_f32, emin / 2 - p, emin / 2 + 2);
@@ -115,8 +123,7 @@ f64 shape_value(rng *g, enum shape shape, int is_f32)
     case SHAPE_SPECIAL:
         return rng_next(g) & 3 ? ends[rng_below(g, sizeof ends / sizeof *ends)]
                                : any_pattern(g, is_f32);
-    default:
-        return of_exponent(g, is_f32, -12, 12);
+    default: return of_exponent(g, is_f32, -12, 12);
     }
 }
 
@@ -129,8 +136,16 @@ static int64_t integer(rng *g, enum shape shape)
     if (shape == SHAPE_POWER)
         x = (UINT64_C(1) << rng_below(g, 64)) + rng_below(g, 3) - 1;
     if (shape == SHAPE_SPECIAL) {
-        const int64_t ends[] = {0, 1, -1, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX,
-                                INT64_MIN + 1, (INT64_C(1) << 53) + 1, (1 << 24) + 1};
+        const int64_t ends[] = {0,
+                                1,
+                                -1,
+                                INT64_MIN,
+                                INT64_MAX,
+                                INT32_MIN,
+                                INT32_MAX,
+                                INT64_MIN + 1,
+                                (INT64_C(1) << 53) + 1,
+                                (1 << 24) + 1};
         return ends[rng_below(g, sizeof ends / sizeof *ends)];
     }
     return (int64_t)(rng_next(g) & 1 ? x : -x);
@@ -139,22 +154,30 @@ static int64_t integer(rng *g, enum shape shape)
 static void gap_operands(rng *g, oracle_case *q)
 {
     /* {a, b, c}: the first line's sum, the second line's fma */
-    static const f64 f32_gaps[][3] = {
-        {1, 0x1p-149, 0x1p-149},           {0x1p127, 0x1p-149, 0x1p-149},
-        {1, -0x1p-149, -0x1p-149},         {1, 0x1p-60, 0x1p-60},
-        {0x1.fffffep127, 0x1p-149, 0x1p-149}, {1, 0x1p-24, 0x1p-149},
-        {1 + 0x1p-12, 1 + 0x1p-12, 0x1p-80},
-        {1 + 0x1p-12, 1 + 0x1p-12, -0x1p-80}, {0x1p-75, 0x1p-74, 0x1p-149},
-        {0x1p-75, 0x1p-75, 1},             {0x1p64, 0x1p64, -0x1p-149},
-        {0x1.000002p0, 0x1.fffffep-1, -1}};
-    static const f64 f64_gaps[][3] = {
-        {0x1p1023, 0x1p-1074, 0x1p-1074},  {1, 0x1p-1074, 0x1p-1074},
-        {1, -0x1p-1074, -0x1p-1074},       {1, 0x1p-140, 0x1p-140},
-        {0x1.fffffffffffffp1023, 0x1p-1074, 0x1p-1074}, {1, 0x1p-53, 0x1p-1074},
-        {1 + 0x1p-27, 1 + 0x1p-27, 0x1p-140},
-        {1 + 0x1p-27, 1 + 0x1p-27, -0x1p-140}, {0x1p-538, 0x1p-537, 0x1p-1074},
-        {0x1p-600, 0x1p-600, 1},           {0x1p512, 0x1p511, -0x1p-1074},
-        {0x1.0000000000001p0, 0x1.fffffffffffffp-1, -1}};
+    static const f64 f32_gaps[][3] = {{1, 0x1p-149, 0x1p-149},
+                                      {0x1p127, 0x1p-149, 0x1p-149},
+                                      {1, -0x1p-149, -0x1p-149},
+                                      {1, 0x1p-60, 0x1p-60},
+                                      {0x1.fffffep127, 0x1p-149, 0x1p-149},
+                                      {1, 0x1p-24, 0x1p-149},
+                                      {1 + 0x1p-12, 1 + 0x1p-12, 0x1p-80},
+                                      {1 + 0x1p-12, 1 + 0x1p-12, -0x1p-80},
+                                      {0x1p-75, 0x1p-74, 0x1p-149},
+                                      {0x1p-75, 0x1p-75, 1},
+                                      {0x1p64, 0x1p64, -0x1p-149},
+                                      {0x1.000002p0, 0x1.fffffep-1, -1}};
+    static const f64 f64_gaps[][3] = {{0x1p1023, 0x1p-1074, 0x1p-1074},
+                                      {1, 0x1p-1074, 0x1p-1074},
+                                      {1, -0x1p-1074, -0x1p-1074},
+                                      {1, 0x1p-140, 0x1p-140},
+                                      {0x1.fffffffffffffp1023, 0x1p-1074, 0x1p-1074},
+                                      {1, 0x1p-53, 0x1p-1074},
+                                      {1 + 0x1p-27, 1 + 0x1p-27, 0x1p-140},
+                                      {1 + 0x1p-27, 1 + 0x1p-27, -0x1p-140},
+                                      {0x1p-538, 0x1p-537, 0x1p-1074},
+                                      {0x1p-600, 0x1p-600, 1},
+                                      {0x1p512, 0x1p511, -0x1p-1074},
+                                      {0x1.0000000000001p0, 0x1.fffffffffffffp-1, -1}};
     int k = (int)rng_below(g, 24);
     if (k < 12) {
         const f64 *v = q->is_f32 ? f32_gaps[k] : f64_gaps[k];
@@ -194,7 +217,8 @@ static void tie_operands(rng *g, oracle_case *q)
     const int p = q->is_f32 ? 24 : 53, t = q->t;
     f64 m = ldexp(mantissa(g, p, p - t < p ? p - t : p - 1), (int)rng_below(g, 9) - 4);
     f64 half = ldexp(1, ilogb(m) - t);
-    f64 hair = rng_next(g) & 1 ? 0 : ldexp(half, -(int)rng_below(g, q->is_f32 ? 60 : 120));
+    f64 hair = rng_next(g) & 1 ? 0
+                               : ldexp(half, -(int)rng_below(g, q->is_f32 ? 60 : 120));
     if (rng_next(g) & 1)
         hair = -hair;
     int s = sign(g);
@@ -203,7 +227,7 @@ static void tie_operands(rng *g, oracle_case *q)
         q->a = s * m;
         q->b = 1;
         q->c = s * (half + hair);
-        if (hair == 0 || rng_next(g) & 1) {    /* the product itself is a tie */
+        if (hair == 0 || rng_next(g) & 1) { /* the product itself is a tie */
             q->a = s * (1 + ldexp(1, -(p / 2)));
             q->b = 1 + ldexp(1, -(p - p / 2));
             q->c = hair;
@@ -221,12 +245,8 @@ static void tie_operands(rng *g, oracle_case *q)
         m = mantissa(g, p, p - p / 2);
         q->a = next_by(m * m, (int)rng_below(g, 3) - 1, q->is_f32);
         break;
-    case ORACLE_F64_F32:
-        q->a = s * (m + half + hair);
-        break;
-    default:
-        q->a = s * m;
-        q->b = (q->op == ORACLE_SUB ? -s : s) * (half + hair);
+    case ORACLE_F64_F32: q->a = s * (m + half + hair); break;
+    default: q->a = s * m; q->b = (q->op == ORACLE_SUB ? -s : s) * (half + hair);
     }
     q->a = q->op == ORACLE_F64_F32 ? q->a : narrow(q->a, q->is_f32);
     q->b = narrow(q->b, q->is_f32);
@@ -253,12 +273,8 @@ void shape_operands(rng *g, enum shape shape, oracle_case *q)
         return;
     }
     switch (shape) {
-    case SHAPE_CANCEL:
-        cancel_operands(g, q);
-        return;
-    case SHAPE_GAP:
-        gap_operands(g, q);
-        return;
+    case SHAPE_CANCEL: cancel_operands(g, q); return;
+    case SHAPE_GAP: gap_operands(g, q); return;
     default:
         q->a = shape_value(g, shape, q->is_f32);
         q->b = shape_value(g, shape, q->is_f32);
@@ -266,7 +282,7 @@ void shape_operands(rng *g, enum shape shape, oracle_case *q)
     }
     if (shape == SHAPE_OVERFLOW) {
         const f64 max = q->is_f32 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023;
-        if (rng_next(g) & 1) {             /* right at the edge */
+        if (rng_next(g) & 1) { /* right at the edge */
             q->a = sign(g) * max;
             f64 tiny = ldexp(max, -(int)rng_below(g, q->is_f32 ? 60 : 110));
             if (q->op == ORACLE_MUL || q->op == ORACLE_FMA)
@@ -295,7 +311,7 @@ int shape_words(rng *g, const oracle_answer *x, uint64_t *w)
         w[n++] = junk;
         return n;
     }
-    if (x->mode != PRISM_SR) {             /* one bit counts, the rest must be ignored */
+    if (x->mode != PRISM_SR) { /* one bit counts, the rest must be ignored */
         w[n++] = 0;
         w[n++] = 1;
         w[n++] = junk | 1;

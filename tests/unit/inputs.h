@@ -7,26 +7,28 @@
 
 #include "oracle.h"
 
-typedef struct rng { uint64_t s; } rng;
+typedef struct rng {
+    uint64_t s;
+} rng;
 
 uint64_t rng_next(rng *g);
 uint64_t rng_below(rng *g, uint64_t n);
-double rng_unit(rng *g);       /* [0, 1) */
+double rng_unit(rng *g); /* [0, 1) */
 
 /* The seed of a suite: FZ_TEST_SEED if it is set, else `fixed`. */
 uint64_t test_seed(uint64_t fixed);
 
 enum shape {
-    SHAPE_UNIFORM,             /* exponents near each other */
-    SHAPE_WIDE,                /* any finite pattern */
+    SHAPE_UNIFORM, /* exponents near each other */
+    SHAPE_WIDE,    /* any finite pattern */
     SHAPE_CANCEL,
     SHAPE_OVERFLOW,
     SHAPE_SUBNORMAL,
-    SHAPE_EXACT,               /* few significant bits: exact and tied results */
-    SHAPE_POWER,               /* powers of two and their neighbours */
-    SHAPE_TIE,                 /* half way, give or take a hair */
-    SHAPE_GAP,                 /* operands at opposite ends of the exponent range */
-    SHAPE_SPECIAL,             /* zeros, inf, NaN, extremes */
+    SHAPE_EXACT,   /* few significant bits: exact and tied results */
+    SHAPE_POWER,   /* powers of two and their neighbours */
+    SHAPE_TIE,     /* half way, give or take a hair */
+    SHAPE_GAP,     /* operands at opposite ends of the exponent range */
+    SHAPE_SPECIAL, /* zeros, inf, NaN, extremes */
     SHAPES
 };
 

@@ -1,4 +1,5 @@
-/* Runs the unit suites: main [SUITE...]; FZ_TEST_SEED repeats a failure, FZ_TEST_LONG widens.
+/* Runs the unit suites: main [SUITE...]; FZ_TEST_SEED repeats a failure, FZ_TEST_LONG
+ * widens.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -107,14 +108,10 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         Suite *(*make)(void);
-    } suites[] = {{"oracle", suite_oracle},
-                  {"scalar", suite_scalar},
-                  {"arrays", suite_arrays},
-                  {"laws", suite_laws},
-                  {"words", suite_words},
-                  {"kernels", suite_kernels},
-                  {"gemm_laws", suite_gemm_laws},
-                  {"blas", suite_blas}};
+    } suites[] = {{"oracle", suite_oracle},       {"scalar", suite_scalar},
+                  {"arrays", suite_arrays},       {"laws", suite_laws},
+                  {"words", suite_words},         {"kernels", suite_kernels},
+                  {"gemm_laws", suite_gemm_laws}, {"blas", suite_blas}};
     const int count = sizeof suites / sizeof *suites;
     setvbuf(stdout, NULL, _IOLBF, 0);
     int bad = report_isas();

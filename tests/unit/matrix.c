@@ -17,8 +17,10 @@ static size_t size_of(const matrix *a)
     return a->is_f32 ? sizeof(f32) : sizeof(f64);
 }
 
-/* Room for all elements, a guard on both sides, an address that no vector is aligned to. */
-static matrix make(rng *g, int is_f32, ptrdiff_t m, ptrdiff_t n, ptrdiff_t rs, ptrdiff_t cs)
+/* Room for all elements, a guard on both sides, an address that no vector is aligned to.
+ */
+static matrix make(rng *g, int is_f32, ptrdiff_t m, ptrdiff_t n, ptrdiff_t rs,
+                   ptrdiff_t cs)
 {
     matrix a = {is_f32, m, n, rs, cs, NULL, NULL, 0};
     ptrdiff_t lo = 0, hi = 0;
@@ -43,7 +45,8 @@ matrix matrix_open(rng *g, int is_f32, ptrdiff_t m, ptrdiff_t n, enum layout lay
     case STRIDED: return make(g, is_f32, m, n, (n * 2 > 0 ? n * 2 : 1) + pad, 2);
     case NEGATIVE: return make(g, is_f32, m, n, -(n > 0 ? n : 1) - pad, 1);
     case ZERO_STRIDE:
-        return rng_next(g) & 1 ? make(g, is_f32, m, n, 0, 1) : make(g, is_f32, m, n, 1, 0);
+        return rng_next(g) & 1 ? make(g, is_f32, m, n, 0, 1)
+                               : make(g, is_f32, m, n, 1, 0);
     default: return make(g, is_f32, m, n, (n > 0 ? n : 1) + pad, 1);
     }
 }
@@ -90,11 +93,12 @@ void matrix_fill(rng *g, matrix *a, enum shape shape, int strays)
     f64 last = 0;
     for (ptrdiff_t i = 0; i < a->m; i++)
         for (ptrdiff_t j = 0; j < a->n; j++) {
-            enum shape s = (int)rng_below(g, 256) < strays ? (enum shape)rng_below(g, SHAPES)
-                                                           : shape;
+            enum shape s = (int)rng_below(g, 256) < strays
+                               ? (enum shape)rng_below(g, SHAPES)
+                               : shape;
             f64 x = shape_value(g, s, a->is_f32);
             if (s == SHAPE_CANCEL && (i + j) % 2)
-                x = -last;                            /* neighbours that add up to nothing */
+                x = -last; /* neighbours that add up to nothing */
             matrix_set(a, i, j, x);
             last = matrix_get(a, i, j);
         }
@@ -122,7 +126,7 @@ ptrdiff_t matrix_differs(const matrix *a, const matrix *b)
     return bad;
 }
 
-/* ---- calls ---------------------------------------------------------------------------- */
+/* ---- calls ------------------------------------------------------------------------- */
 
 unsigned call_csr, call_csr_after;
 static unsigned host;
@@ -151,25 +155,25 @@ static void *p_of(const matrix *a)
     return a->base;
 }
 
-void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha, const matrix *a,
-               const matrix *b, f64 beta, matrix *c)
+void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha,
+               const matrix *a, const matrix *b, f64 beta, matrix *c)
 {
     const fz_kernels *f = fz_kernels_for(isa);
     const f32 al = narrow(alpha), be = narrow(beta);
     enter();
     if (c->is_f32)
-        f->gemm_f32(job, c->m, c->n, k, al, p_of(a), a->rs, a->cs, p_of(b), b->rs, b->cs, be,
-                    p_of(c), c->rs, c->cs);
+        f->gemm_f32(job, c->m, c->n, k, al, p_of(a), a->rs, a->cs, p_of(b), b->rs, b->cs,
+                    be, p_of(c), c->rs, c->cs);
     else
-        f->gemm_f64(job, c->m, c->n, k, alpha, p_of(a), a->rs, a->cs, p_of(b), b->rs, b->cs,
-                    beta, p_of(c), c->rs, c->cs);
+        f->gemm_f64(job, c->m, c->n, k, alpha, p_of(a), a->rs, a->cs, p_of(b), b->rs,
+                    b->cs, beta, p_of(c), c->rs, c->cs);
     leave();
 }
 
 f64 call_dot(enum prism_isa isa, const fz_job *job, const matrix *x, const matrix *y)
 {
     const fz_kernels *f = fz_kernels_for(isa);
-    volatile f32 narrow_result = 0;       /* widened after DAZ is off */
+    volatile f32 narrow_result = 0; /* widened after DAZ is off */
     f64 result = 0;
     enter();
     if (x->is_f32)
@@ -180,7 +184,8 @@ f64 call_dot(enum prism_isa isa, const fz_job *job, const matrix *x, const matri
     return x->is_f32 ? (f64)narrow_result : result;
 }
 
-void call_axpy(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x, matrix *y)
+void call_axpy(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x,
+               matrix *y)
 {
     const fz_kernels *f = fz_kernels_for(isa);
     const f32 al = narrow(alpha);
@@ -211,14 +216,15 @@ void call_ger(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x,
     const f32 al = narrow(alpha);
     enter();
     if (a->is_f32)
-        f->ger_f32(job, a->m, a->n, al, p_of(x), x->rs, p_of(y), y->rs, p_of(a), a->rs, a->cs);
+        f->ger_f32(job, a->m, a->n, al, p_of(x), x->rs, p_of(y), y->rs, p_of(a), a->rs,
+                   a->cs);
     else
         f->ger_f64(job, a->m, a->n, alpha, p_of(x), x->rs, p_of(y), y->rs, p_of(a), a->rs,
                    a->cs);
     leave();
 }
 
-/* ---- threads -------------------------------------------------------------------------- */
+/* ---- threads ----------------------------------------------------------------------- */
 
 #define THREADS 3
 

@@ -30,19 +30,20 @@ void matrix_set(matrix *a, ptrdiff_t i, ptrdiff_t j, f64 x);
 /* Mostly one shape, `strays` in 256 elements of any shape. */
 void matrix_fill(rng *g, matrix *a, enum shape shape, int strays);
 
-/* Elements that differ (NaN equals NaN) or, as -2, bytes outside the elements; else -1. The
- * two must be copies of one matrix. */
+/* Elements that differ (NaN equals NaN) or, as -2, bytes outside the elements; else -1.
+ * The two must be copies of one matrix. */
 ptrdiff_t matrix_differs(const matrix *a, const matrix *b);
 
-/* FTZ and DAZ bits for the calls below; control bits of MXCSR that the last one changed (the
- * exception flags are free: BLAS raises some too). */
+/* FTZ and DAZ bits for the calls below; control bits of MXCSR that the last one changed
+ * (the exception flags are free: BLAS raises some too). */
 extern unsigned call_csr, call_csr_after;
 
 /* Kernels by type. */
-void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha, const matrix *a,
-               const matrix *b, f64 beta, matrix *c);
+void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha,
+               const matrix *a, const matrix *b, f64 beta, matrix *c);
 f64 call_dot(enum prism_isa isa, const fz_job *job, const matrix *x, const matrix *y);
-void call_axpy(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x, matrix *y);
+void call_axpy(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x,
+               matrix *y);
 void call_scal(enum prism_isa isa, const fz_job *job, f64 alpha, matrix *x);
 void call_ger(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x,
               const matrix *y, matrix *a);

@@ -1,9 +1,11 @@
-/* What prism's laws give, from the exact result in GMP integers. Shares no code with prism.
+/* What prism's laws give, from the exact result in GMP integers. Shares no code with
+ * prism.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The exact magnitude is a rational, or the square root of one. All that is asked of it is
- * floor(x * 2^k) for some k and whether anything was cut off; the laws follow from that.
+ * The exact magnitude is a rational, or the square root of one. All that is asked of it
+ * is floor(x * 2^k) for some k and whether anything was cut off; the laws follow from
+ * that.
  */
 #include "oracle.h"
 
@@ -11,8 +13,9 @@
 #include <math.h>
 #include <string.h>
 
-const char *const oracle_op_name[ORACLE_OPS] = {"add", "sub", "mul", "div", "sqrt", "fma",
-                                                "f64_f32", "i32_f32", "i64_f32", "i64_f64"};
+const char *const oracle_op_name[ORACLE_OPS] = {"add",     "sub",    "mul",     "div",
+                                                "sqrt",    "fma",    "f64_f32", "i32_f32",
+                                                "i64_f32", "i64_f64"};
 const char *const oracle_mode_name[4] = {"nearest", "sr", "ud", "cestac"};
 
 uint64_t bits_f64(f64 x)
@@ -45,8 +48,8 @@ f32 f32_bits(uint64_t b)
 }
 
 typedef struct real {
-    mpq_t q;                   /* >= 0 */
-    int negative, root;        /* x = +-q or +-sqrt(q) */
+    mpq_t q;            /* >= 0 */
+    int negative, root; /* x = +-q or +-sqrt(q) */
 } real;
 
 /* z = floor(|x| * 2^k); 1 if that is exact. */
@@ -76,7 +79,7 @@ static long exponent(const real *x)
 {
     mpz_t z;
     mpz_init(z);
-    long k = 4400;             /* beyond (2^-1074)^2 / 2^1024 */
+    long k = 4400; /* beyond (2^-1074)^2 / 2^1024 */
     scaled(z, x, k);
     long e = (long)mpz_sizeinbase(z, 2) - 1 - k;
     mpz_clear(z);
@@ -84,7 +87,7 @@ static long exponent(const real *x)
 }
 
 typedef struct format {
-    int p, emin, emax;         /* 2^emin smallest number, 2^emax the first too large */
+    int p, emin, emax; /* 2^emin smallest number, 2^emax the first too large */
 } format;
 
 /* The pattern of n * 2^s, which must be representable; inf from 2^emax on. */
@@ -137,20 +140,14 @@ static oracle_answer special(const oracle_case *q, f64 a, f64 b, f64 c)
 static int finite3(const oracle_case *q, f64 a, f64 b, f64 c)
 {
     switch (q->op) {
-    case ORACLE_SQRT:
-        return isfinite(a) && (a >= 0);
-    case ORACLE_DIV:
-        return isfinite(a) && isfinite(b) && b != 0;
-    case ORACLE_FMA:
-        return isfinite(a) && isfinite(b) && isfinite(c);
-    case ORACLE_F64_F32:
-        return isfinite(a);
+    case ORACLE_SQRT: return isfinite(a) && (a >= 0);
+    case ORACLE_DIV: return isfinite(a) && isfinite(b) && b != 0;
+    case ORACLE_FMA: return isfinite(a) && isfinite(b) && isfinite(c);
+    case ORACLE_F64_F32: return isfinite(a);
     case ORACLE_I32_F32:
     case ORACLE_I64_F32:
-    case ORACLE_I64_F64:
-        return 1;
-    default:
-        return isfinite(a) && isfinite(b);
+    case ORACLE_I64_F64: return 1;
+    default: return isfinite(a) && isfinite(b);
     }
 }
 
@@ -163,7 +160,7 @@ static void compute(real *x, const oracle_case *q, f64 a, f64 b, f64 c)
     mpq_set_d(qb, isfinite(b) ? b : 0);
     mpq_set_d(qc, isfinite(c) ? c : 0);
     int sa = signbit(a) != 0, sb = signbit(b) != 0, sc = signbit(c) != 0;
-    int zero_sign = 0;         /* of an exactly zero result */
+    int zero_sign = 0; /* of an exactly zero result */
     switch (q->op) {
     case ORACLE_ADD:
         mpq_add(x->q, qa, qb);
@@ -193,9 +190,7 @@ static void compute(real *x, const oracle_case *q, f64 a, f64 b, f64 c)
         mpq_set(x->q, qa);
         zero_sign = sa;
         break;
-    default:
-        mpz_set_si(mpq_numref(x->q), (long)q->i);
-        mpz_set_ui(mpq_denref(x->q), 1);
+    default: mpz_set_si(mpq_numref(x->q), (long)q->i); mpz_set_ui(mpq_denref(x->q), 1);
     }
     x->negative = mpq_sgn(x->q) ? mpq_sgn(x->q) < 0 : zero_sign;
     mpq_abs(x->q, x->q);
@@ -206,7 +201,7 @@ static void compute(real *x, const oracle_case *q, f64 a, f64 b, f64 c)
 static void move(oracle_answer *x, uint64_t m, format f, int t)
 {
     uint64_t inf = (uint64_t)(f.emax * 2 - 1) << (f.p - 1);
-    int width = 0;             /* of the significand as it stands in the pattern */
+    int width = 0; /* of the significand as it stands in the pattern */
     if (m >> (f.p - 1))
         width = f.p;
     else
@@ -311,12 +306,9 @@ uint64_t oracle_pick(const oracle_answer *x, uint64_t w)
         uint64_t full = UINT64_C(1) << x->r;
         return x->F + (w & (full - 1)) >= full ? x->b : x->a;
     }
-    case PRISM_UD:
-        return w & 1 ? x->up : x->down;
-    case PRISM_CESTAC:
-        return x->inexact && (w & 1) != x->negative ? x->b : x->a;
-    default:
-        return x->nearest;
+    case PRISM_UD: return w & 1 ? x->up : x->down;
+    case PRISM_CESTAC: return x->inexact && (w & 1) != x->negative ? x->b : x->a;
+    default: return x->nearest;
     }
 }
 

@@ -1,4 +1,5 @@
-/* What prism's laws give, from the exact result in GMP integers. Shares no code with prism.
+/* What prism's laws give, from the exact result in GMP integers. Shares no code with
+ * prism.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -9,9 +10,19 @@
 
 #include "../../prism/prism.h"
 
-enum oracle_op { ORACLE_ADD, ORACLE_SUB, ORACLE_MUL, ORACLE_DIV, ORACLE_SQRT, ORACLE_FMA,
-                 ORACLE_F64_F32, ORACLE_I32_F32, ORACLE_I64_F32, ORACLE_I64_F64,
-                 ORACLE_OPS };
+enum oracle_op {
+    ORACLE_ADD,
+    ORACLE_SUB,
+    ORACLE_MUL,
+    ORACLE_DIV,
+    ORACLE_SQRT,
+    ORACLE_FMA,
+    ORACLE_F64_F32,
+    ORACLE_I32_F32,
+    ORACLE_I64_F32,
+    ORACLE_I64_F64,
+    ORACLE_OPS
+};
 
 extern const char *const oracle_op_name[ORACLE_OPS];
 extern const char *const oracle_mode_name[4];
@@ -19,27 +30,27 @@ extern const char *const oracle_mode_name[4];
 /* One operation. f32 operands are given widened, which is exact. */
 typedef struct oracle_case {
     enum oracle_op op;
-    int is_f32;                /* of the result */
-    f64 a, b, c;               /* operands of an operation and of f64 -> f32 */
-    int64_t i;                 /* operand of an integer conversion */
+    int is_f32;  /* of the result */
+    f64 a, b, c; /* operands of an operation and of f64 -> f32 */
+    int64_t i;   /* operand of an integer conversion */
     enum prism_mode mode;
     int t, ftz, daz;
 } oracle_case;
 
 /* All that one case can give; the word only picks. Patterns are of the result's type. */
 typedef struct oracle_answer {
-    int fixed;                 /* every word gives `nearest` */
-    int is_nan;                /* and that is any NaN */
+    int fixed;  /* every word gives `nearest` */
+    int is_nan; /* and that is any NaN */
     int inexact;
     unsigned negative;
-    enum prism_mode mode;      /* the law that is followed: conversions know no ud */
+    enum prism_mode mode; /* the law that is followed: conversions know no ud */
     int r;
-    uint64_t a, b, nearest;    /* a nearer zero; b may be inf */
-    uint64_t down, up;         /* nearest moved by one unit */
-    uint64_t F;                /* (x-a)/(b-a) * 2^r to nearest even, 0 .. 2^r */
-    uint64_t F8;               /* the same * 256, rounded down */
+    uint64_t a, b, nearest; /* a nearer zero; b may be inf */
+    uint64_t down, up;      /* nearest moved by one unit */
+    uint64_t F;             /* (x-a)/(b-a) * 2^r to nearest even, 0 .. 2^r */
+    uint64_t F8;            /* the same * 256, rounded down */
     int F8_exact;
-    int slack;                 /* F may be off by one unit: f64, inexact */
+    int slack; /* F may be off by one unit: f64, inexact */
 } oracle_answer;
 
 oracle_answer oracle_prepare(const oracle_case *q);

@@ -21,7 +21,8 @@ double stat_binomial(double n, double k, double p)
     double sum = 0, term = binomial_term(n, k, p);
     for (double i = k; i >= 0 && i <= n && term > sum * 1e-17; i += step) {
         sum += term;
-        term *= step > 0 ? (n - i) / (i + 1) * p / (1 - p) : i / (n - i + 1) * (1 - p) / p;
+        term *= step > 0 ? (n - i) / (i + 1) * p / (1 - p)
+                         : i / (n - i + 1) * (1 - p) / p;
     }
     return fmin(1, 2 * sum);
 }
@@ -31,8 +32,8 @@ double stat_normal(double x)
     return erfc(fabs(x) / sqrt(2));
 }
 
-/* Upper and lower incomplete gamma, regularized: series below the mean, continued fraction
- * (Lentz) above it. */
+/* Upper and lower incomplete gamma, regularized: series below the mean, continued
+ * fraction (Lentz) above it. */
 static double gamma_lower(double a, double x)
 {
     double term = 1 / a, sum = term;

@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Every statistical assertion rejects a true law with probability at most STAT_ALARM. Seeds
- * are fixed and nothing is retried, so a failure is a change of the code or of the law.
+ * Every statistical assertion rejects a true law with probability at most STAT_ALARM.
+ * Seeds are fixed and nothing is retried, so a failure is a change of the code or of the
+ * law.
  */
 #ifndef TEST_STATS_H
 #define TEST_STATS_H

@@ -1,5 +1,5 @@
-/* stream ORDER f32|f64 SEED: random words as the library uses them, to standard output for
- * ever, for a battery such as dieharder -g 200.
+/* stream ORDER f32|f64 SEED: random words as the library uses them, to standard output
+ * for ever, for a battery such as dieharder -g 200.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -21,7 +21,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (words_selftest()) {
-        fprintf(stderr, "stream: the AES instructions do not reproduce prism's strands\n");
+        fprintf(stderr,
+                "stream: the AES instructions do not reproduce prism's strands\n");
         return 1;
     }
     static words_source source;
@@ -34,7 +35,7 @@ int main(int argc, char **argv)
         for (size_t done = 0; done < sizeof buffer;) {
             ssize_t n = write(STDOUT_FILENO, buffer + done, sizeof buffer - done);
             if (n <= 0)
-                return 0;                             /* the battery has had enough */
+                return 0; /* the battery has had enough */
             done += (size_t)n;
         }
     }

@@ -24,7 +24,8 @@ int test_long(void);
 /* The next ISA of this CPU from `from` on, or PRISM_ISAS. */
 int test_next_isa(int from);
 
-/* The prism function that a case names, under its FTZ and DAZ, fed one word; the pattern. */
+/* The prism function that a case names, under its FTZ and DAZ, fed one word; the pattern.
+ */
 uint64_t prism_apply(const oracle_case *q, uint64_t w);
 
 /* One line that says what was asked, for a failure. */

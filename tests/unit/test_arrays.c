@@ -1,4 +1,5 @@
-/* prism's arrays on every ISA: the scalar operation on each element, with the element's word.
+/* prism's arrays on every ISA: the scalar operation on each element, with the element's
+ * word.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -63,12 +64,14 @@ static size_t size_in(enum oracle_op op, int is_f32)
 }
 
 /* Operands of one array: mostly one shape, with strays of the others. */
-static void fill(rng *g, block in[3], const oracle_case *proto, size_t n, enum shape shape)
+static void fill(rng *g, block in[3], const oracle_case *proto, size_t n,
+                 enum shape shape)
 {
     size_t size = size_in(proto->op, proto->is_f32);
     for (size_t i = 0; i < n; i++) {
         oracle_case q = *proto;
-        shape_operands(g, rng_below(g, 16) ? shape : (enum shape)rng_below(g, SHAPES), &q);
+        shape_operands(g, rng_below(g, 16) ? shape : (enum shape)rng_below(g, SHAPES),
+                       &q);
         if (q.op >= ORACLE_I32_F32) {
             memcpy(in[0].data + i * size, &q.i, size);
             continue;
@@ -122,11 +125,13 @@ static void compare(rng *g, uint64_t seed, const oracle_case *proto, size_t n,
         in[k] = block_open(n * in_size, rng_below(g, 16) * in_size % 64);
     fill(g, in, proto, n, shape);
     prism_key key = prism_key_derive(prism_key_seed(seed), rng_next(g));
-    prism_words(key, proto->mode == PRISM_UD && proto->op >= ORACLE_F64_F32 ? PRISM_SR
-                                                                           : proto->mode,
+    prism_words(key,
+                proto->mode == PRISM_UD && proto->op >= ORACLE_F64_F32 ? PRISM_SR
+                                                                       : proto->mode,
                 size, proto->t, 0, n, words);
     unsigned old = _mm_getcsr();
-    unsigned csr = (old & ~0x3fu) | (proto->ftz ? 0x8000u : 0) | (proto->daz ? 0x0040u : 0);
+    unsigned csr = (old & ~0x3fu) | (proto->ftz ? 0x8000u : 0) |
+                   (proto->daz ? 0x0040u : 0);
     for (size_t i = 0; i < n; i++) {
         oracle_case q = case_at(in, proto, i);
         want[i] = prism_apply(&q, words[i]);
@@ -135,7 +140,8 @@ static void compare(rng *g, uint64_t seed, const oracle_case *proto, size_t n,
     if (place >= 0)
         memcpy(saved.data, in[place].data, n * in_size);
     for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
-        block out = place < 0 ? block_open(n * size, rng_below(g, 16) * size % 64) : in[place];
+        block out = place < 0 ? block_open(n * size, rng_below(g, 16) * size % 64)
+                              : in[place];
         _mm_setcsr(csr);
         run((enum prism_isa)isa, proto, n, in, out.data, key);
         unsigned after = _mm_getcsr();
@@ -153,10 +159,10 @@ static void compare(rng *g, uint64_t seed, const oracle_case *proto, size_t n,
                 memcpy(in[place].data, saved.data, n * in_size);
             oracle_case q = case_at(in, proto, i);
             ck_abort_msg("FZ_TEST_SEED=%llu %s n=%zu i=%zu place=%d %s w=%llx: got %llx "
-                         "scalar %llx", (unsigned long long)seed,
-                         prism_isa_name((enum prism_isa)isa), n, i, place, case_text(&q),
-                         (unsigned long long)words[i], (unsigned long long)got,
-                         (unsigned long long)want[i]);
+                         "scalar %llx",
+                         (unsigned long long)seed, prism_isa_name((enum prism_isa)isa), n,
+                         i, place, case_text(&q), (unsigned long long)words[i],
+                         (unsigned long long)got, (unsigned long long)want[i]);
         }
         if (place < 0)
             free(out.raw);
@@ -200,7 +206,8 @@ START_TEST(arrays_are_scalar)
 }
 END_TEST
 
-/* One shape an array and the whole range of lanes: a redone lane must not disturb others. */
+/* One shape an array and the whole range of lanes: a redone lane must not disturb others.
+ */
 START_TEST(every_shape)
 {
     uint64_t seed = test_seed(43);
@@ -215,14 +222,15 @@ START_TEST(every_shape)
                         oracle_case q = {.op = (enum oracle_op)op, .is_f32 = is_f32};
                         q.mode = (enum prism_mode)mode;
                         q.t = low ? (is_f32 ? 13 : 29) : (is_f32 ? 24 : 53);
-                        compare(&g, seed, &q, test_long() ? 4500 : 700, (enum shape)shape, -1);
+                        compare(&g, seed, &q, test_long() ? 4500 : 700, (enum shape)shape,
+                                -1);
                     }
         }
 }
 END_TEST
 
-/* Operands made for the words: F + w at 2^r and next to it, which random words never meet.
- * 1 + F * 2^(-52) at f32's precision t (r = 53 - t), 1 + F * 2^(-51-t) at f64's. */
+/* Operands made for the words: F + w at 2^r and next to it, which random words never
+ * meet. 1 + F * 2^(-52) at f32's precision t (r = 53 - t), 1 + F * 2^(-51-t) at f64's. */
 START_TEST(thresholds)
 {
     enum { COUNT = 2000 };
@@ -275,12 +283,13 @@ START_TEST(thresholds)
                 oracle_case c = case_at(in, &q, (size_t)i);
                 oracle_answer x = oracle_prepare(&c);
                 uint64_t got = element(&out, size, (size_t)i);
-                ck_assert_msg(got == oracle_pick(&x, words[i]),
-                              "FZ_TEST_SEED=%llu %s %s w=%llx F=%llx r=%d: got %llx want %llx",
-                              (unsigned long long)seed, prism_isa_name((enum prism_isa)isa),
-                              case_text(&c), (unsigned long long)words[i],
-                              (unsigned long long)x.F, x.r, (unsigned long long)got,
-                              (unsigned long long)oracle_pick(&x, words[i]));
+                ck_assert_msg(
+                    got == oracle_pick(&x, words[i]),
+                    "FZ_TEST_SEED=%llu %s %s w=%llx F=%llx r=%d: got %llx want %llx",
+                    (unsigned long long)seed, prism_isa_name((enum prism_isa)isa),
+                    case_text(&c), (unsigned long long)words[i], (unsigned long long)x.F,
+                    x.r, (unsigned long long)got,
+                    (unsigned long long)oracle_pick(&x, words[i]));
             }
             free(out.raw);
         }

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A row of A repeated (stride 0) makes each row of C a sample of one dot product. First order,
- * Var = c * sum of ulp(x_k)^2 over the partial sums, c = E[f(1-f)] = 1/6 for sr, 1 for ud, 1/4
- * for cestac. Accepted: .75 to 1.33 with 4000 samples, of which the standard error is .022, so
- * that STAT_ALARM leaves .13 on either side for the first order.
+ * A row of A repeated (stride 0) makes each row of C a sample of one dot product. First
+ * order, Var = c * sum of ulp(x_k)^2 over the partial sums, c = E[f(1-f)] = 1/6 for sr, 1
+ * for ud, 1/4 for cestac. Accepted: .75 to 1.33 with 4000 samples, of which the standard
+ * error is .022, so that STAT_ALARM leaves .13 on either side for the first order.
  */
 #include <math.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ typedef struct experiment {
     enum sham sham;
     enum prism_isa isa;
     int is_dot;
-    matrix a, b;               /* 1 x k, k x COLS */
+    matrix a, b; /* 1 x k, k x COLS */
     f64 out[COLS][ROWS];
 } experiment;
 
@@ -68,7 +68,8 @@ static void sample(experiment *e)
         sample_sham(e);
         return;
     }
-    fz_job job = {e->sham == HALF ? PRISM_CESTAC : e->mode, e->t, prism_key_seed(1234), NULL};
+    fz_job job = {e->sham == HALF ? PRISM_CESTAC : e->mode, e->t, prism_key_seed(1234),
+                  NULL};
     const prism_key key = job.key;
     if (e->is_dot) {
         matrix x = e->a;
@@ -138,7 +139,7 @@ static double judge(experiment *e, double *worst_ratio)
             *worst_ratio = ratio;
         if (!(ratio >= 0.75 && ratio <= 1.33))
             p = 0;
-        if (e->mode == PRISM_SR)          /* of the three, only sr promises the mean */
+        if (e->mode == PRISM_SR) /* of the three, only sr promises the mean */
             p = stat_min(p, stat_normal(mean / sqrt(var / ROWS)));
     }
     return p;
@@ -148,8 +149,13 @@ static double run(int is_f32, int t, int k, enum prism_mode mode, enum sham sham
                   enum prism_isa isa, int is_dot, double *ratio)
 {
     experiment *e = calloc(1, sizeof *e);
-    *e = (experiment){.is_f32 = is_f32, .t = t, .k = k, .mode = mode, .sham = sham,
-                      .isa = isa, .is_dot = is_dot};
+    *e = (experiment){.is_f32 = is_f32,
+                      .t = t,
+                      .k = k,
+                      .mode = mode,
+                      .sham = sham,
+                      .isa = isa,
+                      .is_dot = is_dot};
     rng g = {UINT64_C(4711) + (uint64_t)(k + t)};
     e->a = matrix_open(&g, is_f32, 1, k, ROW_MAJOR);
     e->b = matrix_open(&g, is_f32, k, COLS, COL_MAJOR);
@@ -180,14 +186,15 @@ START_TEST(variance_law)
                 for (int low = 0; low < 2; low++) {
                     /* low precision still has to hold the sum's binades apart */
                     int t = low ? 18 : is_f32 ? 24 : 53;
-                    double p = run(is_f32, t, ks[n], (enum prism_mode)mode, TRUE_LAW, best,
-                                   is_dot, &ratio);
+                    double p = run(is_f32, t, ks[n], (enum prism_mode)mode, TRUE_LAW,
+                                   best, is_dot, &ratio);
                     lo = fmin(lo, ratio);
                     hi = fmax(hi, ratio);
-                    ck_assert_msg(p >= STAT_ALARM, "%s %s %s t=%d k=%d: p = %g, variance %.3f "
-                                  "of the law's", is_dot ? "dot" : "gemm",
-                                  is_f32 ? "f32" : "f64", oracle_mode_name[mode], t, ks[n], p,
-                                  ratio);
+                    ck_assert_msg(p >= STAT_ALARM,
+                                  "%s %s %s t=%d k=%d: p = %g, variance %.3f "
+                                  "of the law's",
+                                  is_dot ? "dot" : "gemm", is_f32 ? "f32" : "f64",
+                                  oracle_mode_name[mode], t, ks[n], p, ratio);
                     done += COLS * (mode == PRISM_SR ? 2 : 1);
                 }
     printf("laws: %s: %d assertions of %g, variance %.3f to %.3f of the law's\n",
@@ -206,23 +213,25 @@ START_TEST(shams_fail)
                 ck_assert_msg(p < STAT_ALARM, "%s k=%d: %s passed, p = %g, variance %.3f",
                               is_f32 ? "f32" : "f64", ks[n], sham_name[sham], p, ratio);
                 if (is_f32 && n == 0)
-                    printf("laws: rejected as it must be: %s, variance %.3f of the law's\n",
-                           sham_name[sham], ratio);
+                    printf(
+                        "laws: rejected as it must be: %s, variance %.3f of the law's\n",
+                        sham_name[sham], ratio);
             }
 }
 END_TEST
 
-/* ---- the words that a product uses, read off its results -------------------------------------- */
+/* ---- the words that a product uses, read off its results --------------------------- */
 
-/* In cestac, and in sr at f = 1/2, 1 + tiny goes up with one bit of the word. C after k+1 terms
- * less C after k is the bit of step k, for every element. */
+/* In cestac, and in sr at f = 1/2, 1 + tiny goes up with one bit of the word. C after k+1
+ * terms less C after k is the bit of step k, for every element. */
 #define M 64
 #define NN 96
 #define STEPS 40
 
 static uint8_t bits[2][STEPS][M][NN];
 
-static void read_bits(int is_f32, enum prism_mode mode, prism_key key, uint8_t out[STEPS][M][NN])
+static void read_bits(int is_f32, enum prism_mode mode, prism_key key,
+                      uint8_t out[STEPS][M][NN])
 {
     const double unit = ldexp(1, is_f32 ? -23 : -52);
     rng g = {1};
@@ -262,10 +271,10 @@ static double pairs(double equal, double n)
     return stat_binomial(n, equal, 0.5);
 }
 
-/* Equal bits (dk steps, di rows, dj columns) apart, in the whole array and at its thinnest: a
- * shared word at some rows or columns only must not drown. */
-static double apart(uint8_t x[STEPS][M][NN], uint8_t y[STEPS][M][NN], int dk, int di, int dj,
-                    int *assertions)
+/* Equal bits (dk steps, di rows, dj columns) apart, in the whole array and at its
+ * thinnest: a shared word at some rows or columns only must not drown. */
+static double apart(uint8_t x[STEPS][M][NN], uint8_t y[STEPS][M][NN], int dk, int di,
+                    int dj, int *assertions)
 {
     double p = 1, all = 0, n = 0;
     static double row_equal[M], col_equal[NN], row_n[M], col_n[NN];
@@ -298,10 +307,10 @@ START_TEST(words_of_a_product)
     const int is_f32 = _i / 2;
     const enum prism_mode mode = _i % 2 ? PRISM_SR : PRISM_CESTAC;
     static const int distances[][3] = {
-        {1, 0, 0}, {2, 0, 0}, {3, 0, 0}, {4, 0, 0}, {8, 0, 0}, {16, 0, 0}, {32, 0, 0},
-        {0, 1, 0}, {0, 2, 0}, {0, 3, 0}, {0, 4, 0}, {0, 8, 0}, {0, 16, 0}, {0, 32, 0},
-        {0, 0, 1}, {0, 0, 2}, {0, 0, 3}, {0, 0, 4}, {0, 0, 8}, {0, 0, 16}, {0, 0, 32},
-        {0, 0, 64}, {0, 1, 1}, {1, 1, 0}, {1, 0, 1}, {1, 0, 8}, {1, 0, 4}, {1, 1, 1}};
+        {1, 0, 0},  {2, 0, 0}, {3, 0, 0}, {4, 0, 0}, {8, 0, 0}, {16, 0, 0}, {32, 0, 0},
+        {0, 1, 0},  {0, 2, 0}, {0, 3, 0}, {0, 4, 0}, {0, 8, 0}, {0, 16, 0}, {0, 32, 0},
+        {0, 0, 1},  {0, 0, 2}, {0, 0, 3}, {0, 0, 4}, {0, 0, 8}, {0, 0, 16}, {0, 0, 32},
+        {0, 0, 64}, {0, 1, 1}, {1, 1, 0}, {1, 0, 1}, {1, 0, 8}, {1, 0, 4},  {1, 1, 1}};
     int assertions = 0;
     const prism_key key = prism_key_derive(prism_key_seed(8), 3);
     read_bits(is_f32, mode, key, bits[0]);
@@ -319,11 +328,13 @@ START_TEST(words_of_a_product)
     for (size_t d = 0; d < sizeof distances / sizeof *distances; d++) {
         const int *v = distances[d];
         double q = apart(bits[0], bits[0], v[0], v[1], v[2], &assertions);
-        ck_assert_msg(q >= STAT_ALARM, "%s %s: words (%d, %d, %d) apart are alike: p = %g",
-                      is_f32 ? "f32" : "f64", oracle_mode_name[mode], v[0], v[1], v[2], q);
+        ck_assert_msg(
+            q >= STAT_ALARM, "%s %s: words (%d, %d, %d) apart are alike: p = %g",
+            is_f32 ? "f32" : "f64", oracle_mode_name[mode], v[0], v[1], v[2], q);
         p = stat_min(p, q);
     }
-    /* the next call, the next seed, another lineage (their keys are derived like these) */
+    /* the next call, the next seed, another lineage (their keys are derived like these)
+     */
     const prism_key others[] = {prism_key_derive(prism_key_seed(8), 4),
                                 prism_key_derive(prism_key_seed(9), 3),
                                 prism_key_derive(key, 0), prism_key_derive(key, 1)};
@@ -354,7 +365,8 @@ START_TEST(words_of_beta)
     enum { MM = 128, NB = 256, BITS = 20 };
     static uint32_t word[MM][NB];
     rng g = {1};
-    matrix a = matrix_open(&g, 1, MM, 1, ROW_MAJOR), b = matrix_open(&g, 1, 1, NB, ROW_MAJOR);
+    matrix a = matrix_open(&g, 1, MM, 1, ROW_MAJOR),
+           b = matrix_open(&g, 1, 1, NB, ROW_MAJOR);
     matrix c = matrix_open(&g, 1, MM, NB, ROW_MAJOR);
     matrix_fill(&g, &a, SHAPE_UNIFORM, 0);
     for (int i = 0; i < MM; i++)
@@ -364,10 +376,12 @@ START_TEST(words_of_beta)
     fz_job job = {PRISM_SR, 24, prism_key_seed(88), NULL};
     memset(word, 0, sizeof word);
     for (int step = BITS - 1; step >= 0; step--) {
-        /* up iff F + w >= 2^r, F = (2^BITS - trial) 2^(r - BITS): w's top bits >= trial */
+        /* up iff F + w >= 2^r, F = (2^BITS - trial) 2^(r - BITS): w's top bits >= trial
+         */
         for (int i = 0; i < MM; i++)
             for (int j = 0; j < NB; j++)
-                matrix_set(&c, i, j, ldexp((1 << BITS) - (word[i][j] | 1u << step), -23 - BITS));
+                matrix_set(&c, i, j,
+                           ldexp((1 << BITS) - (word[i][j] | 1u << step), -23 - BITS));
         call_gemm(prism_isa_best(prism_isa_detected()), &job, 1, 1, &a, &b, 1, &c);
         for (int i = 0; i < MM; i++)
             for (int j = 0; j < NB; j++)
@@ -382,18 +396,20 @@ START_TEST(words_of_beta)
             cells[word[i / NB][i % NB] >> shift & 255]++;
         p = stat_min(p, stat_uniform_cells(cells, 256));
     }
-    static const int apart_by[][2] = {{1, 0}, {2, 0}, {4, 0}, {64, 0}, {0, 1}, {0, 2}, {0, 4},
-                                      {0, 8}, {0, 128}, {1, 1}};
+    static const int apart_by[][2] = {{1, 0}, {2, 0}, {4, 0}, {64, 0},  {0, 1},
+                                      {0, 2}, {0, 4}, {0, 8}, {0, 128}, {1, 1}};
     for (int d = 0; d < 10; d++, assertions++) {
         unsigned cells[256] = {0};
         const int di = apart_by[d][0], dj = apart_by[d][1];
         for (int i = 0; i + di < MM; i++)
             for (int j = 0; j + dj < NB; j++)
-                cells[word[i][j] >> (BITS - 4) << 4 | word[i + di][j + dj] >> (BITS - 4)]++;
+                cells[word[i][j] >> (BITS - 4) << 4 |
+                      word[i + di][j + dj] >> (BITS - 4)]++;
         p = stat_min(p, stat_uniform_cells(cells, 256));
     }
     ck_assert_msg(p >= STAT_ALARM, "words of the last rounding: p = %g", p);
-    /* 2^15 words of 20 bits: about 512 pairs of equal ones; a stream that repeats has more */
+    /* 2^15 words of 20 bits: about 512 pairs of equal ones; a stream that repeats has
+     * more */
     static uint32_t seen[1 << BITS];
     double equal = 0;
     for (int i = 0; i < MM * NB; i++)

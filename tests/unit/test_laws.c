@@ -1,9 +1,10 @@
-/* The laws of single operations and of sums, by statistics; each test also rejects wrong laws.
+/* The laws of single operations and of sums, by statistics; each test also rejects wrong
+ * laws.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A test is a function from a sampler to the smallest p-value of its assertions. It must be
- * at least STAT_ALARM for prism and below it for each sampler of a wrong law.
+ * A test is a function from a sampler to the smallest p-value of its assertions. It must
+ * be at least STAT_ALARM for prism and below it for each sampler of a wrong law.
  */
 #include <math.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@ static enum prism_isa isa_used(int i)
     return (enum prism_isa)(i ? prism_isa_best(prism_isa_detected()) : PRISM_REF);
 }
 
-/* ---- one operation -------------------------------------------------------------------- */
+/* ---- one operation ----------------------------------------------------------------- */
 
 #define N 20000
 
@@ -41,18 +42,19 @@ static void sample_prism(const oracle_case *q, const oracle_answer *x, enum pris
     if (q->op == ORACLE_F64_F32)
         prism_arrays(isa)->cvt(PRISM_F64_F32, N, d[0], s[3], q->mode, q->t, key);
     else if (q->is_f32)
-        prism_arrays(isa)->op_f32((enum prism_op)q->op, N, s[0], s[1], s[2], s[3], q->mode,
-                                  q->t, key);
+        prism_arrays(isa)->op_f32((enum prism_op)q->op, N, s[0], s[1], s[2], s[3],
+                                  q->mode, q->t, key);
     else
-        prism_arrays(isa)->op_f64((enum prism_op)q->op, N, d[0], d[1], d[2], d[3], q->mode,
-                                  q->t, key);
+        prism_arrays(isa)->op_f64((enum prism_op)q->op, N, d[0], d[1], d[2], d[3],
+                                  q->mode, q->t, key);
     for (int i = 0; i < N; i++)
         out[i] = q->is_f32 ? bits_f32(s[3][i]) : bits_f64(d[3][i]);
 }
 
-/* Wrong: P(up) = 1/2 under sr, P(up) = f under cestac, no move of exact results under ud. */
-static void sample_wrong_law(const oracle_case *q, const oracle_answer *x, enum prism_isa isa,
-                             uint64_t seed, uint64_t *out)
+/* Wrong: P(up) = 1/2 under sr, P(up) = f under cestac, no move of exact results under ud.
+ */
+static void sample_wrong_law(const oracle_case *q, const oracle_answer *x,
+                             enum prism_isa isa, uint64_t seed, uint64_t *out)
 {
     oracle_case other = *q;
     oracle_answer y;
@@ -63,8 +65,8 @@ static void sample_wrong_law(const oracle_case *q, const oracle_answer *x, enum 
 }
 
 /* Wrong: one random word for all. */
-static void sample_reused(const oracle_case *q, const oracle_answer *x, enum prism_isa isa,
-                          uint64_t seed, uint64_t *out)
+static void sample_reused(const oracle_case *q, const oracle_answer *x,
+                          enum prism_isa isa, uint64_t seed, uint64_t *out)
 {
     rng g = {seed};
     uint64_t w = rng_next(&g);
@@ -74,12 +76,13 @@ static void sample_reused(const oracle_case *q, const oracle_answer *x, enum pri
         out[i] = prism_apply(q, w);
 }
 
-static double single_operation(sampler_fn *sample, enum prism_mode mode, enum prism_isa isa)
+static double single_operation(sampler_fn *sample, enum prism_mode mode,
+                               enum prism_isa isa)
 {
     static uint64_t out[N];
     static const int f32_t[] = {24, 24, 11, 2}, f64_t[] = {53, 53, 24, 2};
-    static const enum shape shapes[] = {SHAPE_UNIFORM, SHAPE_SUBNORMAL, SHAPE_TIE, SHAPE_EXACT,
-                                        SHAPE_OVERFLOW};
+    static const enum shape shapes[] = {SHAPE_UNIFORM, SHAPE_SUBNORMAL, SHAPE_TIE,
+                                        SHAPE_EXACT, SHAPE_OVERFLOW};
     rng g = {UINT64_C(99) + (uint64_t)mode};
     double p = 1;
     for (int k = 0; k < 140; k++) {
@@ -105,7 +108,7 @@ static double single_operation(sampler_fn *sample, enum prism_mode mode, enum pr
         double ups = 0;
         for (int i = 0; i < N; i++) {
             if (out[i] != lo && out[i] != hi)
-                return 0;                             /* a value that no word gives */
+                return 0; /* a value that no word gives */
             ups += hi != lo && out[i] == hi;
         }
         if (hi != lo)
@@ -123,8 +126,8 @@ START_TEST(probability_up)
                           prism_isa_name(isa_used(i)), p);
         }
         double p = single_operation(sample_wrong_law, (enum prism_mode)mode, isa_used(1));
-        ck_assert_msg(p < STAT_ALARM, "%s: a wrong law passed, p = %g", oracle_mode_name[mode],
-                      p);
+        ck_assert_msg(p < STAT_ALARM, "%s: a wrong law passed, p = %g",
+                      oracle_mode_name[mode], p);
         p = single_operation(sample_reused, (enum prism_mode)mode, isa_used(1));
         ck_assert_msg(p < STAT_ALARM, "%s: a reused word passed, p = %g",
                       oracle_mode_name[mode], p);
@@ -133,7 +136,7 @@ START_TEST(probability_up)
 }
 END_TEST
 
-/* ---- sums of which the distribution is known --------------------------------------------- */
+/* ---- sums of which the distribution is known --------------------------------------- */
 
 #define LANES 4000
 
@@ -165,9 +168,9 @@ static void sum(enum sum_law law, enum prism_isa isa, f32 start, f32 x, int step
                     law == SUM_REUSED ? key : prism_key_derive(key, (uint64_t)k));
 }
 
-/* Values in units above a start: the total is Binomial(LANES * steps, f); the variance over
- * lanes is steps * f * (1-f), chi squared but for the binomial's kurtosis, -1/(steps f)
- * about: less spread than the normal's, on the safe side. */
+/* Values in units above a start: the total is Binomial(LANES * steps, f); the variance
+ * over lanes is steps * f * (1-f), chi squared but for the binomial's kurtosis, -1/(steps
+ * f) about: less spread than the normal's, on the safe side. */
 static double binomial_sum(const f32 *s, double start, double unit, int steps, double f)
 {
     double total = 0, squares = 0, mean;
@@ -206,20 +209,23 @@ static double fortieths(enum sum_law law, enum prism_isa isa)
 
 START_TEST(toy_sums)
 {
-    static double (*const tests[])(enum sum_law, enum prism_isa) = {quarter_ulps, fortieths};
+    static double (*const tests[])(enum sum_law, enum prism_isa) = {quarter_ulps,
+                                                                    fortieths};
     static const char *const names[] = {"1 + n * 2^-25", "400 * 1/40"};
     for (int k = 0; k < 2; k++)
         for (int law = 0; law < SUM_LAWS; law++)
             for (int i = law != SUM_PRISM; i < 2; i++) {
                 double p = tests[k]((enum sum_law)law, isa_used(i));
-                ck_assert_msg((p >= STAT_ALARM) == (law == SUM_PRISM), "%s, %s, %s: p = %g",
-                              names[k], sum_law_name[law], prism_isa_name(isa_used(i)), p);
+                ck_assert_msg((p >= STAT_ALARM) == (law == SUM_PRISM),
+                              "%s, %s, %s: p = %g", names[k], sum_law_name[law],
+                              prism_isa_name(isa_used(i)), p);
             }
     printf("laws: toy sums: 8 assertions of %g\n", STAT_ALARM);
 }
 END_TEST
 
-/* E[sr(x)] = x and E[ud(x)] = nearest(x), over many different x rather than many words. */
+/* E[sr(x)] = x and E[ud(x)] = nearest(x), over many different x rather than many words.
+ */
 static double unbiased(enum prism_mode law, enum prism_mode expected, int is_f32)
 {
     enum { M = 100000 };
@@ -229,7 +235,7 @@ static double unbiased(enum prism_mode law, enum prism_mode expected, int is_f32
         oracle_case q = {.op = ORACLE_MUL, .is_f32 = is_f32, .mode = expected};
         q.t = is_f32 ? 24 : 53;
         q.a = 1 + rng_unit(&g) * 0.4;
-        q.b = 1 + rng_unit(&g) * 0.4;                 /* the product stays in [1, 2) */
+        q.b = 1 + rng_unit(&g) * 0.4; /* the product stays in [1, 2) */
         if (is_f32) {
             q.a = ldexp(rint(ldexp(q.a, 23)), -23);
             q.b = ldexp(rint(ldexp(q.b, 23)), -23);

@@ -95,7 +95,8 @@ START_TEST(neighbours_are_mpfr)
             f64 y = mpfr_get_d(r, MPFR_RNDN);
             mpfr_clears(a, b, c, r, (mpfr_ptr)0);
             uint64_t got = q.is_f32 ? bits_f32((f32)y) : bits_f64(y);
-            ck_assert_msg(got == want[d], "FZ_TEST_SEED=%llu %s: oracle %llx, MPFR %llx (%d)",
+            ck_assert_msg(got == want[d],
+                          "FZ_TEST_SEED=%llu %s: oracle %llx, MPFR %llx (%d)",
                           (unsigned long long)seed, case_text(&q),
                           (unsigned long long)want[d], (unsigned long long)got, d);
         }
@@ -109,7 +110,7 @@ START_TEST(fractions)
 {
     oracle_case q = {.op = ORACLE_ADD, .is_f32 = 1, .mode = PRISM_SR, .t = 24};
     q.a = 1;
-    q.b = 0x1p-25;             /* a quarter of an ulp */
+    q.b = 0x1p-25; /* a quarter of an ulp */
     oracle_answer x = oracle_prepare(&q);
     ck_assert_int_eq(x.r, 29);
     ck_assert_uint_eq(x.F, UINT64_C(1) << 27);
@@ -117,28 +118,28 @@ START_TEST(fractions)
     ck_assert_uint_eq(x.b, 0x3f800001);
     ck_assert_uint_eq(oracle_pick(&x, (UINT64_C(3) << 27) - 1), x.a);
     ck_assert_uint_eq(oracle_pick(&x, UINT64_C(3) << 27), x.b);
-    q.a = 0x1.fffffep127;      /* half way from the largest number to 2^128 */
+    q.a = 0x1.fffffep127; /* half way from the largest number to 2^128 */
     q.b = 0x1p103;
     x = oracle_prepare(&q);
     ck_assert_uint_eq(x.F, UINT64_C(1) << 28);
     ck_assert_uint_eq(x.a, 0x7f7fffff);
     ck_assert_uint_eq(x.b, 0x7f800000);
-    q.b = 0x1p104;             /* 2^128 itself */
+    q.b = 0x1p104; /* 2^128 itself */
     x = oracle_prepare(&q);
     ck_assert(x.fixed && x.nearest == 0x7f800000);
-    q.op = ORACLE_MUL;         /* 3/4 of the smallest number */
+    q.op = ORACLE_MUL; /* 3/4 of the smallest number */
     q.a = 0x1.8p-100;
     q.b = 0x1p-50;
     x = oracle_prepare(&q);
     ck_assert_uint_eq(x.F, UINT64_C(3) << 27);
     ck_assert_uint_eq(x.a, 0);
     ck_assert_uint_eq(x.b, 1);
-    q.op = ORACLE_FMA;         /* one unit of 2^-29 ulp and a half: to even, 2 */
+    q.op = ORACLE_FMA; /* one unit of 2^-29 ulp and a half: to even, 2 */
     q.a = q.b = 1;
     q.c = 0x1.8p-52;
     x = oracle_prepare(&q);
     ck_assert_uint_eq(x.F, 2);
-    q.mode = PRISM_UD;         /* below a power of two the unit is the lower binade's */
+    q.mode = PRISM_UD; /* below a power of two the unit is the lower binade's */
     q.c = 0;
     x = oracle_prepare(&q);
     ck_assert_uint_eq(oracle_pick(&x, 0), 0x3f7fffff);

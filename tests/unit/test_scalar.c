@@ -6,7 +6,8 @@
 
 #include "test.h"
 
-static const int f32_t[] = {24, 23, 17, 11, 8, 2, 1}, f64_t[] = {53, 52, 40, 24, 11, 2, 1};
+static const int f32_t[] = {24, 23, 17, 11, 8, 2, 1},
+                 f64_t[] = {53, 52, 40, 24, 11, 2, 1};
 #define PRECISIONS 7
 
 /* One op and type: all shapes, modes, precisions and the words worth trying. */
@@ -29,7 +30,8 @@ static void compare(enum oracle_op op, int is_f32, int rounds, int ftz, int daz)
                     for (int i = 0; i < n; i++) {
                         uint64_t got = prism_apply(&q, words[i]);
                         int ok = oracle_accepts(&x, words[i], got);
-                        ck_assert_msg(ok, "FZ_TEST_SEED=%llu %s shape=%s w=%llx: got %llx "
+                        ck_assert_msg(ok,
+                                      "FZ_TEST_SEED=%llu %s shape=%s w=%llx: got %llx "
                                       "want %llx (a %llx b %llx F %llx r %d)",
                                       (unsigned long long)seed, case_text(&q),
                                       shape_name[shape], (unsigned long long)words[i],
@@ -56,7 +58,7 @@ START_TEST(scalar_is_oracle)
     enum oracle_op op = (enum oracle_op)(_i % ORACLE_OPS);
     int is_f32 = op < ORACLE_F64_F32 ? _i / ORACLE_OPS : op != ORACLE_I64_F64;
     if (op >= ORACLE_F64_F32 && _i / ORACLE_OPS)
-        return;                /* conversions have one type */
+        return; /* conversions have one type */
     int rounds = test_long() ? 1500 : 150;
     compare(op, is_f32, rounds, 0, 0);
 }

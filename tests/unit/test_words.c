@@ -46,7 +46,8 @@ static double battery(int r)
         double sum = 0;
         const double scale = ldexp(sqrt(12), -r), half = sqrt(3);
         for (int i = 0; i + lag < COUNT; i++)
-            sum += ((double)words[i] * scale - half) * ((double)words[i + lag] * scale - half);
+            sum += ((double)words[i] * scale - half) *
+                   ((double)words[i + lag] * scale - half);
         p = stat_min(p, counted(stat_normal(sum / sqrt(COUNT - lag))));
         /* four bits of each of a pair, at the top and at the bottom */
         for (int low = 0; low < 2; low++) {
@@ -77,16 +78,19 @@ START_TEST(orders)
     double p = battery(s.r);
     ck_assert_msg(p >= STAT_ALARM, "%s %s: p = %g", words_order_name[order],
                   _i % 2 ? "f64" : "f32", p);
-    printf("words: %s %s: %d assertions of %g, smallest p %.2g\n", words_order_name[order],
-           _i % 2 ? "f64" : "f32", assertions, STAT_ALARM, p);
+    printf("words: %s %s: %d assertions of %g, smallest p %.2g\n",
+           words_order_name[order], _i % 2 ? "f64" : "f32", assertions, STAT_ALARM, p);
 }
 END_TEST
 
 /* What the battery is for. */
 START_TEST(bad_words_fail)
 {
-    static const char *const defects[] = {"a counter", "each word twice", "a bit that is stuck",
-                                          "a biased bit", "lanes 32 apart equal",
+    static const char *const defects[] = {"a counter",
+                                          "each word twice",
+                                          "a bit that is stuck",
+                                          "a biased bit",
+                                          "lanes 32 apart equal",
                                           "two strands that share every second word"};
     for (int k = 0; k < 6; k++) {
         rng g = {99};
@@ -115,16 +119,16 @@ START_TEST(words_are_prisms)
     for (size_t size = 4; size <= 8; size += 4) {
         words_source s;
         words_open(&s, WORDS_LANES, size, 3);
-        enum { STEPS = 128 };                         /* one opening of the array's strands */
-        const int served = size == 4 ? 32 : 16;       /* lanes of four strands */
+        enum { STEPS = 128 };                   /* one opening of the array's strands */
+        const int served = size == 4 ? 32 : 16; /* lanes of four strands */
         static uint64_t w[32 * STEPS];
         prism_words(s.key, PRISM_SR, size, size == 4 ? 24 : 53, 0, 32 * STEPS, w);
         for (int k = 0; k < STEPS; k++)
             for (int i = 0; i < served; i++) {
                 uint64_t v = words_next(&s);
-                ck_assert_msg(v == w[32 * k + i], "size %zu step %d lane %d: %llx, array %llx",
-                              size, k, i, (unsigned long long)v,
-                              (unsigned long long)w[32 * k + i]);
+                ck_assert_msg(v == w[32 * k + i],
+                              "size %zu step %d lane %d: %llx, array %llx", size, k, i,
+                              (unsigned long long)v, (unsigned long long)w[32 * k + i]);
             }
     }
 }

@@ -103,8 +103,10 @@ void words_open(words_source *s, enum words_order order, size_t size, uint64_t s
     s->key = prism_key_derive(prism_key_seed(seed), 1);
     const uint32_t role = size == sizeof(f64) ? FZ_STRAND_WIDE : 0;
     for (int i = 0; i < lanes_in(s); i++) {
-        prism_key k = order == WORDS_THREADS ? prism_key_derive(s->key, (uint64_t)i) : s->key;
-        s->strands[i] = open_strand(k, 0, 0, (order == WORDS_THREADS ? 0 : (uint32_t)i) | role);
+        prism_key k = order == WORDS_THREADS ? prism_key_derive(s->key, (uint64_t)i)
+                                             : s->key;
+        s->strands[i] = open_strand(k, 0, 0,
+                                    (order == WORDS_THREADS ? 0 : (uint32_t)i) | role);
     }
 }
 
@@ -118,7 +120,8 @@ static void refill(words_source *s)
         prism_key k = s->order == WORDS_SEEDS
                           ? prism_key_derive(prism_key_seed(s->seed + s->next), 1)
                           : prism_key_derive(s->key, s->next);
-        prism_strand t = open_strand(k, 0, 0, s->size == sizeof(f64) ? FZ_STRAND_WIDE : 0);
+        prism_strand t = open_strand(k, 0, 0,
+                                     s->size == sizeof(f64) ? FZ_STRAND_WIDE : 0);
         s->next++;
         s->queued = words_of(&t, s->size, s->r, s->queue);
         break;
@@ -127,7 +130,7 @@ static void refill(words_source *s)
         for (int i = 0; i < lanes_in(s); i++) {
             int n = words_of(&s->strands[i], s->size, s->r, w);
             if (s->order != WORDS_LANES)
-                n = 1;                                /* the lane that is followed */
+                n = 1; /* the lane that is followed */
             memcpy(s->queue + s->queued, w, (size_t)n * sizeof *w);
             s->queued += n;
             step(&s->strands[i]);
@@ -146,7 +149,7 @@ void words_read(words_bytes *b, uint8_t *out, size_t n)
 {
     int r = b->source->r;
     for (size_t i = 0; i < n; i++) {
-        if (b->have < 8) {                            /* at most 7 + 52 bits */
+        if (b->have < 8) { /* at most 7 + 52 bits */
             b->bits |= words_next(b->source) << b->have;
             b->have += r;
         }

@@ -10,11 +10,11 @@
 /* How words are strung together. Each is a way in which words meet in one result or one
  * study: */
 enum words_order {
-    WORDS_LANE,       /* one lane, step after step: the roundings of one element of C */
-    WORDS_LANES,      /* all lanes of neighbouring strands at one step, then the next */
-    WORDS_SEEDS,      /* the first words of seed 0, 1, 2, ...: the samples of a study */
-    WORDS_CALLS,      /* the first words of call ordinal 0, 1, 2, ... of one symbol */
-    WORDS_THREADS,    /* lineages 0 .. 7 of one seed in turn, step after step */
+    WORDS_LANE,    /* one lane, step after step: the roundings of one element of C */
+    WORDS_LANES,   /* all lanes of neighbouring strands at one step, then the next */
+    WORDS_SEEDS,   /* the first words of seed 0, 1, 2, ...: the samples of a study */
+    WORDS_CALLS,   /* the first words of call ordinal 0, 1, 2, ... of one symbol */
+    WORDS_THREADS, /* lineages 0 .. 7 of one seed in turn, step after step */
     WORDS_ORDERS
 };
 
@@ -22,9 +22,9 @@ extern const char *const words_order_name[WORDS_ORDERS];
 
 typedef struct words_source {
     enum words_order order;
-    size_t size;      /* sizeof(f32) or sizeof(f64) */
-    int r;            /* bits a word, sr at full precision */
-    prism_key key;    /* of the seed, then of a symbol */
+    size_t size;   /* sizeof(f32) or sizeof(f64) */
+    int r;         /* bits a word, sr at full precision */
+    prism_key key; /* of the seed, then of a symbol */
     uint64_t seed, next;
     prism_strand strands[8];
     uint64_t queue[64];
