@@ -11,20 +11,22 @@ void sgemm_(const char *, const char *, const int *, const int *, const int *,
             const float *, const float *, const int *, const float *, const int *,
             const float *, float *, const int *, size_t, size_t);
 
-enum { N = 24 };
+/* A sum long enough for OpenBLAS to split it: other bits than our order of summation. */
+enum { N = 24, K = 1000 };
 
 /* The bits of a product whose every element is inexact, as one number. */
 uint64_t torch_product(void)
 {
-    static const int n = N;
+    static const int n = N, k = K;
     static const float one = 1, zero = 0;
-    float a[N * N], b[N * N], c[N * N];
+    static float a[N * K], b[K * N];
+    float c[N * N];
     uint64_t h = 0xcbf29ce484222325u;
-    for (int i = 0; i < N * N; i++) {
+    for (int i = 0; i < N * K; i++) {
         a[i] = 1.0f / (float)(3 + i % 97);
         b[i] = 1.0f / (float)(7 + i % 89);
     }
-    sgemm_("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c, &n, 1, 1);
+    sgemm_("N", "N", &n, &n, &k, &one, a, &n, b, &k, &zero, c, &n, 1, 1);
     for (size_t i = 0; i < sizeof c / sizeof *c; i++) {
         uint32_t u;
         memcpy(&u, &c[i], 4);

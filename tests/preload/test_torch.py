@@ -148,6 +148,14 @@ class Processes(unittest.TestCase):
         native = cases("threads", preload=False)
         self.assertEqual(got["tasks1"], native["tasks1"], "no threads of ours")
 
+    def test_parallel_regions(self) -> None:
+        """Products inside a parallel region repeat with the seed, not with the region."""
+        one = cases("threads", FUZZY_SEED="1")
+        two = cases("threads", FUZZY_SEED="1")
+        self.assertEqual(one["conv"], two["conv"])
+        self.assertEqual(one["conv_again"], two["conv_again"])
+        self.assertNotEqual(one["conv"], one["conv_again"])
+
     def test_start_line(self) -> None:
         """importing torch prints the line before anything is computed."""
         code = "import torch, os; os.write(2, b'imported\\n')"

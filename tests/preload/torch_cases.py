@@ -227,7 +227,10 @@ def threads() -> None:
         digest = hashlib.md5(f(torch.float32)["y"].numpy().tobytes()).hexdigest()[:16]
         print(f"mm{n} {digest}")
         print(f"tasks{n} {len(os.listdir('/proc/self/task'))}")
-    print("conv", hashlib.md5(g(torch.float32)["y"].numpy().tobytes()).hexdigest()[:16])
+    # A batch shared by two threads, each in a stream of this parallel region.
+    for name in ("conv", "conv_again"):
+        y = g(torch.float32)["y"]
+        print(name, hashlib.md5(y.numpy().tobytes()).hexdigest()[:16])
 
 
 if __name__ == "__main__":
