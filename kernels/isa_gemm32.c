@@ -184,10 +184,10 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     f32 *a = sr ? (f32 *)b->pa + 2 * MC * KC - na : b->pa, *bb = sr ? raw : b->pb;
     pack_a(b, k0, kc, a);
     pack_b(b, k0, kc, bb);
-    const int min = fz_wants_min_f32(l.mode, p->ftz);
+    const int min = fz_wants_min_f32(l.mode, l.t, p->ftz);
     const fz_range ra = fz_range_f32(a, na, min), rb = fz_range_f32(bb, nb, min);
     b->bound += ra.max * rb.max * kc;
-    if (!fz_fast_f32(l.mode, ra, rb, b->bound, p->ftz))
+    if (!fz_fast_f32(l.mode, l.t, ra, rb, b->bound, p->ftz))
         return 0;
     _mm_setcsr(fz_fast_csr(l.mode, 1));
     if (sr) {

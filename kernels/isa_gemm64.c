@@ -110,7 +110,7 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
         return 0;
     pack_a(b, k0, kc, b->pa);
     pack_b(b, k0, kc, b->pb);
-    const int min = fz_wants_min_f64(l.mode, p->ftz);
+    const int min = fz_wants_min_f64(l.mode, l.t, p->ftz);
     const fz_range ra = fz_range_f64(b->pa, na, min), rb = fz_range_f64(b->pb, nb, min);
     b->bound += ra.max * rb.max * kc;
     const int deep = fz_deep_f64(ra, rb);

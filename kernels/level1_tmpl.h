@@ -166,7 +166,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
     const ptrdiff_t steps = rows->full + rows->rest;
     fz_range r[2];
     for (int of_y = 0; of_y < 2; of_y++) {
-        const int min = WANTS_MIN(mode, ftz);
+        const int min = WANTS_MIN(mode, l.t, ftz);
         fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP, min);
         fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP, min);
         r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max, a.min < b.min ? a.min : b.min};
@@ -177,7 +177,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
         return 0;
     const f64 bound = r[0].max * r[1].max * (f64)steps;
 #if IS_F32
-    if (!fz_fast_f32(mode, r[0], r[1], bound, ftz))
+    if (!fz_fast_f32(mode, 24, r[0], r[1], bound, ftz))
         return 0;
 #else
     if (!fz_fast_f64(mode, r[0], r[1], bound, fz_deep_f64(r[0], r[1]), ftz))

@@ -71,14 +71,15 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
 #endif
 
 /* Whether the answer of fz_fast_f32 depends on the minima of the ranges. */
-FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, unsigned ftz)
+FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, int t, unsigned ftz)
 {
-    return ftz || (mode == PRISM_SR && !FZ_HAVE_FMA);
+    return ftz || (mode == PRISM_SR && (t < 24 || !FZ_HAVE_FMA));
 }
 
 /* Whether partial sums bounded by `bound`, of products of numbers in these ranges, may be
  * computed by the steps above, which then give what scalar.c gives. */
-FZ_INLINE int fz_fast_f32(enum prism_mode mode, fz_range a, fz_range b, f64 bound, unsigned ftz)
+FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f64 bound,
+                          unsigned ftz)
 {
     /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and inf
      * fail here as well. */
@@ -86,7 +87,9 @@ FZ_INLINE int fz_fast_f32(enum prism_mode mode, fz_range a, fz_range b, f64 boun
         return 0;
     /* Every exact sum is a multiple of this: no subnormals, FTZ and DAZ cannot matter. */
     const f64 grid = a.min * b.min * 0x1p-46;
-    if (ftz && !(grid >= 0x1p-126 && a.min >= 0x1p-126 && b.min >= 0x1p-126))
+    const int normal = grid >= 0x1p-126 && a.min >= 0x1p-126 && b.min >= 0x1p-126;
+    /* Below t = 24 the spacing of subnormals is not what the scale makes of it. */
+    if (!normal && (ftz || (mode == PRISM_SR && t < 24)))
         return 0;
     /* Without fma the scaled product itself must be exact. */
     return mode != PRISM_SR || FZ_HAVE_FMA || grid * FZ_SCALE >= 0x1p-1074;
@@ -141,8 +144,9 @@ FZ_INLINE int fz_deep_f64(fz_range a, fz_range b)
     return a.min >= 0x1p-900 && b.min >= 0x1p-900 && a.min * b.min >= 0x1p-780;
 }
 
-FZ_INLINE int fz_wants_min_f64(enum prism_mode mode, unsigned ftz)
+FZ_INLINE int fz_wants_min_f64(enum prism_mode mode, int t, unsigned ftz)
 {
+    (void)t;
     return ftz || mode == PRISM_SR;
 }
 
