@@ -14,6 +14,7 @@ export PY_WHEEL PY_DEBIAN
 
 # Cheap and likely to fail first.
 SUITES := check-style check-python check-unit check-shim check-e2e
+LONG_SUITES := check-unit-long
 
 -include $(wildcard tests/*/*.mk) $(wildcard bench/*.mk)
 
@@ -25,7 +26,7 @@ help:
 	@echo "make check       install what is missing, build, and run all tests"
 	@echo "make $(word 1,$(SUITES)) ...  one suite of tests: $(SUITES)"
 	@echo "make check-long  tests that take hours"
-	@echo "make bench       time against the stock library, a ratio a row"
+	@echo "make bench       time against the stock library, a ratio a row (set up by make check)"
 	@echo "make clean       remove $(B)/"
 
 setup:
@@ -42,7 +43,6 @@ check: setup-check
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
 	@+python3 scripts/run_checks.py "$(MAKE)" $(SUITES)
 
-# The suites of check-long add themselves by LONG_SUITES in their fragments.
 check-long:
 	@python3 scripts/setup.py long
 	@$(MAKE) --no-print-directory -s -j$(JOBS) all
