@@ -163,6 +163,7 @@ def mean() -> None:
             d, sd = s.mean(0) - want, s.std(0)
             varies = sd > 0
             z = d[varies] / sd[varies] * n**0.5
+            z = z if z.numel() else torch.full((1,), float("inf"))
             unit = 2.0**-24 * want.abs().max()
             print(
                 f"{name}.{out} {(z * z).mean().item():.3f} {z.abs().max().item():.2f} "
