@@ -51,7 +51,7 @@ $(B)/shim/conv.o: ALL_CFLAGS += -fexceptions
 
 $(B)/libfuzzytorch.so: $(PRISM_OBJ) $(KERNELS_OBJ) $(SHIM_OBJ) shim/exports.map
 	$(CC) -shared -Wl,-z,defs -Wl,-z,now -Wl,--version-script=shim/exports.map \
-	    -Wl,-soname,libfuzzytorch.so -o $@ $(filter %.o,$^) -ldl -lpthread
+	    -Wl,-soname,libfuzzytorch.so -o $@ $(filter %.o,$^) -ldl -lpthread -lm
 
 define isa_rule
 $(B)/%.$(1).o: %.c

@@ -17,7 +17,10 @@
     fz_scal_f32_fn fz_scal_f32_##isa;                                                         \
     fz_scal_f64_fn fz_scal_f64_##isa;                                                         \
     fz_ger_f32_fn fz_ger_f32_##isa;                                                           \
-    fz_ger_f64_fn fz_ger_f64_##isa;
+    fz_ger_f64_fn fz_ger_f64_##isa;                                                           \
+    fz_map_f32_fn fz_map_f32_##isa;                                                           \
+    fz_map_f64_fn fz_map_f64_##isa;                                                           \
+    fz_math_wide_fn fz_math_wide_##isa;
 
 DECLARE(ref)
 DECLARE(sse41)

@@ -8,6 +8,7 @@
  * functions lane by lane elsewhere.
  */
 #include "prism.h"
+#include "wide.h"
 
 #include <string.h>
 #include <xmmintrin.h>
@@ -423,4 +424,16 @@ f32 prism_i64_to_f32(int64_t x, enum prism_mode mode, int t, uint64_t w)
 f64 prism_i64_to_f64(int64_t x, enum prism_mode mode, int t, uint64_t w)
 {
     return f64_round(of_i64(x), of_conversion(mode), t, w);
+}
+
+/* ---- Results of more bits -------------------------------------------------------------- */
+
+f32 prism_round_wide_f32(prism_wide x, enum prism_mode mode, int t, uint64_t w)
+{
+    return f32_round((exact){x.sign, 0, x.e, x.m}, mode, t, w);
+}
+
+f64 prism_round_wide_f64(prism_wide x, enum prism_mode mode, int t, uint64_t w)
+{
+    return f64_round((exact){x.sign, 0, x.e, x.m}, mode, t, w);
 }
