@@ -17,6 +17,7 @@ Suite *suite_words(void);
 Suite *suite_kernels(void);
 Suite *suite_gemm_laws(void);
 Suite *suite_blas(void);
+Suite *suite_blas3(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);
