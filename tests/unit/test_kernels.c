@@ -1,5 +1,5 @@
 /* gemm: every ISA, thread count and layout against the scalar build, bit for bit; the
- * scalar build, in mode nearest, against the loop of kernels.h.
+ * scalar build against the definition, one scalar operation and one word at a time.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
