@@ -26,10 +26,10 @@ typedef struct block {
     T *sum;                                           /* MC x NC */
     void *pa, *pb;                                    /* packed panels */
     f64 bound;                                        /* of |sum|, so far */
-    int deep;                                         /* f64: no sum near the subnormals */
+    int deep;  /* f64: no sum near the subnormals */
 } block;
 
-/* ---- packing -------------------------------------------------------------------------------- */
+/* ---- packing ----------------------------------------------------------------------- */
 
 /* Panels of MR rows, k by k; rows beyond the edge are zero. */
 static void pack_a(const block *b, ptrdiff_t k0, int kc, T *dst)
@@ -78,7 +78,7 @@ static void pack_b(const block *b, ptrdiff_t k0, int kc, T *dst)
     }
 }
 
-/* ---- any law, any operands ---------------------------------------------------------------------- */
+/* ---- any law, any operands --------------------------------------------------------- */
 
 /* Rows of one unit, each multiply-add by fz_op: the definition of the product. */
 FZ_INLINE void any_unit(const block *b, fz_law l, int row, int col, int kc, uint32_t kblock,
@@ -125,7 +125,7 @@ static void any_block(const block *b, int kc, uint32_t kblock)
         }
 }
 
-/* ---- alpha and beta ------------------------------------------------------------------------------ */
+/* ---- alpha and beta ---------------------------------------------------------------- */
 
 static void finish(const block *b)
 {
@@ -180,7 +180,7 @@ static void finish(const block *b)
     }
 }
 
-/* ---- the product ----------------------------------------------------------------------------------- */
+/* ---- the product ------------------------------------------------------------------- */
 
 static void body(void *arg, int index)
 {

@@ -19,7 +19,7 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
 
 #include "gemm_tmpl.h"
 
-/* ---- packing for SR: f64, B scaled, its columns in the order of a strand's halves -------------- */
+/* ---- packing for SR: f64, B scaled, its columns in the order of a strand's halves --- */
 
 static void widen_a(const f32 *src, ptrdiff_t n, f64 *dst)
 {
@@ -37,7 +37,7 @@ static void widen_b(const f32 *src, ptrdiff_t n, f64 *dst)
             vd_store(dst + i + v * L, fz_load(src + i, 1, fz_at(l, v), fz_gap(l)) * scale);
 }
 
-/* ---- SR ------------------------------------------------------------------------------------------ */
+/* ---- SR ---------------------------------------------------------------------------- */
 
 /* HALF vectors hold lanes 0-3 of a unit's strands, HALF more its lanes 4-7; NV states. */
 #define HALF NV
@@ -83,7 +83,7 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
         }
 }
 
-/* ---- nearest, ud, cestac --------------------------------------------------------------------------- */
+/* ---- nearest, ud, cestac ----------------------------------------------------------- */
 
 #if FZ_HAVE_FMA
 FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const block *b,
@@ -126,7 +126,7 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
 }
 #endif
 
-/* ---- tiles of a block ---------------------------------------------------------------------------- */
+/* ---- tiles of a block -------------------------------------------------------------- */
 
 /* One tile of R rows and U units by the path of the mode. pa: f64 for SR, f32 else. */
 FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U, const block *b,

@@ -119,7 +119,7 @@ void NAME(fz_scal)(const fz_job *job, ptrdiff_t n, T alpha, T *x, ptrdiff_t incx
              (int)((n + FZ_DOT_CHUNK - 1) / FZ_DOT_CHUNK));
 }
 
-/* ---- dot ---------------------------------------------------------------------------------------- */
+/* ---- dot --------------------------------------------------------------------------- */
 
 /* Rows of GROUP elements of a chunk: contiguous, the last padded with zeros. */
 typedef struct NAME(rows) {
@@ -170,7 +170,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
         fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP, min);
         fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP, min);
         r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max, a.min < b.min ? a.min : b.min};
-        if (!(b.max < 0x1p1023))                      /* inf, or NaN, which < passes over */
+        if (!(b.max < 0x1p1023))  /* inf, or NaN, which < passes over */
             return 0;
     }
     if (mode != PRISM_SR && !FZ_HAVE_FMA)
@@ -184,7 +184,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
         return 0;
 #endif
     const int every = fz_law_every(l), skip = fz_gap(l);
-    (void)every;                                      /* without an fma only SR comes here */
+    (void)every;  /* without an fma only SR comes here */
     vi st[FZ_STATES(GROUP, 1)];
     fz_lanes_open(st, l, GROUP, key, chunk, 0, 0);
     _mm_setcsr(fz_fast_csr(mode, IS_F32));
@@ -363,7 +363,7 @@ T NAME(fz_dot)(const fz_job *job, ptrdiff_t n, const T *x, ptrdiff_t incx, const
     return total;
 }
 
-/* ---- ger ---------------------------------------------------------------------------------------- */
+/* ---- ger --------------------------------------------------------------------------- */
 
 static void NAME(ger_rows)(void *arg, int index)
 {

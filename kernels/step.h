@@ -26,7 +26,7 @@
 #define FZ_SCALE 0x1p-896
 #define FZ_UNSCALE 0x1p896
 
-/* ---- f32 ------------------------------------------------------------------------------------ */
+/* ---- f32 --------------------------------------------------------------------------- */
 
 /* a*b + c, b and c scaled by FZ_SCALE; w of r bits. */
 FZ_INLINE vd fz_sr_f32(vd a, vd b, vd c, vi w, int r)
@@ -34,7 +34,7 @@ FZ_INLINE vd fz_sr_f32(vd a, vd b, vd c, vi w, int r)
 #if FZ_HAVE_FMA
     vd x = vd_fma(a, b, c);
 #else
-    vd x = a * b + c;                                 /* the product is exact: fz_fast_f32 */
+    vd x = a * b + c;  /* the product is exact: fz_fast_f32 */
 #endif
     return (vd)(((vi)x + w) & ~vi_set((INT64_C(1) << r) - 1));
 }
@@ -95,7 +95,7 @@ FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f
     return mode != PRISM_SR || FZ_HAVE_FMA || grid * FZ_SCALE >= 0x1p-1074;
 }
 
-/* ---- f64 ------------------------------------------------------------------------------------ */
+/* ---- f64 --------------------------------------------------------------------------- */
 
 /* a*b + c rounded to one of its neighbours; rounding direction toward zero, FTZ and DAZ set,
  * so that a zero's spacing, which is subnormal, costs nothing. 17 operations a vector with the

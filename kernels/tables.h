@@ -7,19 +7,19 @@
 
 #include "kernels.h"
 
-#define DECLARE(isa)                                                                          \
-    fz_gemm_f32_fn fz_gemm_f32_##isa;                                                         \
-    fz_gemm_f64_fn fz_gemm_f64_##isa;                                                         \
-    fz_dot_f32_fn fz_dot_f32_##isa;                                                           \
-    fz_dot_f64_fn fz_dot_f64_##isa;                                                           \
-    fz_axpy_f32_fn fz_axpy_f32_##isa;                                                         \
-    fz_axpy_f64_fn fz_axpy_f64_##isa;                                                         \
-    fz_scal_f32_fn fz_scal_f32_##isa;                                                         \
-    fz_scal_f64_fn fz_scal_f64_##isa;                                                         \
-    fz_ger_f32_fn fz_ger_f32_##isa;                                                           \
-    fz_ger_f64_fn fz_ger_f64_##isa;                                                           \
-    fz_map_f32_fn fz_map_f32_##isa;                                                           \
-    fz_map_f64_fn fz_map_f64_##isa;                                                           \
+#define DECLARE(isa)                                                                    \
+    fz_gemm_f32_fn fz_gemm_f32_##isa;                                                   \
+    fz_gemm_f64_fn fz_gemm_f64_##isa;                                                   \
+    fz_dot_f32_fn fz_dot_f32_##isa;                                                     \
+    fz_dot_f64_fn fz_dot_f64_##isa;                                                     \
+    fz_axpy_f32_fn fz_axpy_f32_##isa;                                                   \
+    fz_axpy_f64_fn fz_axpy_f64_##isa;                                                   \
+    fz_scal_f32_fn fz_scal_f32_##isa;                                                   \
+    fz_scal_f64_fn fz_scal_f64_##isa;                                                   \
+    fz_ger_f32_fn fz_ger_f32_##isa;                                                     \
+    fz_ger_f64_fn fz_ger_f64_##isa;                                                     \
+    fz_map_f32_fn fz_map_f32_##isa;                                                     \
+    fz_map_f64_fn fz_map_f64_##isa;                                                     \
     fz_math_wide_fn fz_math_wide_##isa;
 
 DECLARE(ref)

@@ -11,7 +11,7 @@
 #define CHUNK 4096
 #define LANES 32
 
-/* ---- one step: 32 lanes ------------------------------------------------------------------- */
+/* ---- one step: 32 lanes ------------------------------------------------------------ */
 
 #define NVEC (LANES / L)
 
@@ -73,7 +73,7 @@ FZ_INLINE void run(enum prism_op op, fz_law l, size_t n, const void *a, const vo
     }
 }
 
-/* ---- f32 at full precision, by the hardware's own rounding ----------------------------------- */
+/* ---- f32 at full precision, by the hardware's own rounding ------------------------- */
 
 /* nearest and ud need only the nearest float, cestac the two directed ones: with rounding
  * upward, up = op(a, b) and down = -op'(a, b), op' the operation that gives -x. All three are
@@ -134,7 +134,7 @@ FZ_INLINE vf native_round(enum prism_op op, enum prism_mode mode, vf a, vf b, vf
     }
     int flip = op == PRISM_ADD || op == PRISM_SUB || op == PRISM_FMA;
     vf down = -native_op(op, -a, flip && op != PRISM_FMA ? -b : b, flip ? -c : c);
-    vw take = bit | (vw)(r == down);                  /* +0 and -0 are equal: an exact +0 */
+    vw take = bit | (vw)(r == down);  /* +0 and -0 are equal: an exact +0 */
     vf x = (vf)((take & (vw)r) | (~take & (vw)down));
     /* Near overflow one direction gives the largest float and the other inf: whether x
      * reached 2^128, beyond which inf is the only answer, takes the definition. */
@@ -148,7 +148,7 @@ FZ_INLINE vf native_round(enum prism_op op, enum prism_mode mode, vf a, vf b, vf
 FZ_INLINE void native_run(enum prism_op op, enum prism_mode mode, size_t n, const f32 *a,
                           const f32 *b, const f32 *c, f32 *out, prism_key key)
 {
-    enum { W = 2 * L, PER = LANES / W };              /* lanes of a vector, vectors a step */
+    enum { W = 2 * L, PER = LANES / W };  /* lanes of a vector, vectors a step */
     const fz_law l = fz_law_of(mode, 1, 24);
     vi st[FZ_STATES(LANES, 0)] = {0};
     size_t i = 0;

@@ -74,7 +74,7 @@ const prism_array_ops *prism_arrays(enum prism_isa isa)
     return tables[isa];
 }
 
-/* ---- Keys --------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------- */
 
 /* Finalizer of SplitMix64 (Steele, Lea and Flood 2014; constants of Stafford's mix 13). */
 static uint64_t mix(uint64_t x)
@@ -103,7 +103,7 @@ prism_key prism_key_seed(uint64_t seed)
     return prism_key_derive((prism_key){FZ_PI0, FZ_PI1}, seed);
 }
 
-/* ---- Strands, portable ---------------------------------------------------------------- */
+/* ---- Strands, portable ------------------------------------------------------------- */
 
 static const uint8_t sbox[256] = {
     0x63, 0x7c, 0x77, 0x7b, 0xf2, 0x6b, 0x6f, 0xc5, 0x30, 0x01, 0x67, 0x2b,

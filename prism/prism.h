@@ -71,7 +71,7 @@ int prism_word_bits(enum prism_mode mode, size_t size, int t);
 void prism_words(prism_key key, enum prism_mode mode, size_t size, int t,
                  size_t first, size_t n, uint64_t *w);
 
-/* ---- One operation: w holds r random bits, higher bits are ignored ------------------ */
+/* ---- One operation: w holds r random bits, higher bits are ignored ----------------- */
 
 f32 prism_add_f32(f32 a, f32 b, enum prism_mode mode, int t, uint64_t w);
 f32 prism_sub_f32(f32 a, f32 b, enum prism_mode mode, int t, uint64_t w);

@@ -81,7 +81,7 @@ FZ_INLINE vi fz_last_bit(vi s, int D)
     return D == 52 ? vi_set(1) : (vi)((vu)s >> D) & 1;
 }
 
-/* ---- f64 --------------------------------------------------------------------------------- */
+/* ---- f64 --------------------------------------------------------------------------- */
 
 /* Zero, or a magnitude in [2^-900, 2^900): where every transform here is exact. */
 FZ_INLINE vi fz_f64_safe(vd x)
@@ -136,7 +136,7 @@ FZ_INLINE vd fz_round_f64(fz_sum x, enum prism_mode mode, int t, vi w)
     return (vd)(R | sign);
 }
 
-/* ---- f32, computed in f64 ------------------------------------------------------------------ */
+/* ---- f32, computed in f64 ---------------------------------------------------------- */
 
 /* Zero (exact in every f32 operation computed in f64), or normal as a float whatever the
  * rounding does: [2^-125, 2^127). */
@@ -171,7 +171,7 @@ FZ_INLINE vd fz_round_f32(fz_sum x, enum prism_mode mode, int t, vi w)
     return (vd)R;
 }
 
-/* ---- exact result of one operation as s + rho ------------------------------------------------ */
+/* ---- exact result of one operation as s + rho -------------------------------------- */
 
 /* f64 operands, or f32 ones widened (f32 != 0: then products are exact, and rho may be any
  * value of the right sign). */

@@ -75,7 +75,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
     int inexact = frac != 0 || x.sticky;
     int up_nearest = 0;
     if (sh > 128) {
-        up_nearest = 0;                               /* x below a quarter of the spacing */
+        up_nearest = 0;  /* x below a quarter of the spacing */
     } else if (sh > 0) {
         u128 half = (u128)1 << (sh - 1);
         up_nearest = frac > half || (frac == half && (x.sticky || (a & 1)));
@@ -118,7 +118,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
 
     /* a * 2^q to a pattern: a 1 above p-1 bits is the exponent's. */
     uint64_t bits;
-    int norm = q - f.emin;                            /* a in units of the smallest number */
+    int norm = q - f.emin;  /* a in units of the smallest number */
     if (len + norm < f.p)
         bits = (uint64_t)(a << norm);
     else
@@ -171,7 +171,7 @@ static f64 f64_round(exact x, enum prism_mode mode, int t, uint64_t w)
     return r;
 }
 
-/* ---- Exact results -------------------------------------------------------------------- */
+/* ---- Exact results ----------------------------------------------------------------- */
 
 static exact of_f64(f64 x)
 {
@@ -234,7 +234,7 @@ static exact exact_add(exact x, exact y)
     if (x.sign == y.sign) {
         x.m += y.m;
     } else {
-        x.m -= y.m + (u128)x.sticky;                  /* x - (y + f) = (x - y - 1) + (1 - f) */
+        x.m -= y.m + (u128)x.sticky;  /* x - (y + f) = (x - y - 1) + (1 - f) */
         if (!x.m && !x.sticky)
             x.sign = 0;
     }
@@ -282,7 +282,7 @@ static exact exact_sqrt(exact x)
     return (exact){0, rest != 0, e / 2 - (120 - 27), root};
 }
 
-/* ---- Operations ------------------------------------------------------------------------ */
+/* ---- Operations -------------------------------------------------------------------- */
 
 /* inf or NaN: the hardware's own result is that of every mode. By bits, since the compiler
  * may not assume and DAZ must not decide. */
@@ -392,7 +392,7 @@ f64 prism_fma_f64(f64 a, f64 b, f64 c, enum prism_mode mode, int t, uint64_t w)
     return f64_round(exact_add(exact_mul(of_f64(a), of_f64(b)), of_f64(c)), mode, t, w);
 }
 
-/* ---- Conversions: under ud they follow sr, so that exact ones stay ----------------------- */
+/* ---- Conversions: under ud they follow sr, so that exact ones stay ----------------- */
 
 static enum prism_mode of_conversion(enum prism_mode mode)
 {
@@ -426,7 +426,7 @@ f64 prism_i64_to_f64(int64_t x, enum prism_mode mode, int t, uint64_t w)
     return f64_round(of_i64(x), of_conversion(mode), t, w);
 }
 
-/* ---- Results of more bits -------------------------------------------------------------- */
+/* ---- Results of more bits ---------------------------------------------------------- */
 
 f32 prism_round_wide_f32(prism_wide x, enum prism_mode mode, int t, uint64_t w)
 {

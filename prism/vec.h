@@ -180,7 +180,7 @@ FZ_INLINE vd vd_sqrt(vd a)
 #endif
 }
 
-/* ---- floating-point environment ------------------------------------------------------ */
+/* ---- floating-point environment ---------------------------------------------------- */
 
 #define FZ_CSR_DAZ 0x0040u
 #define FZ_CSR_FTZ 0x8000u

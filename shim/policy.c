@@ -15,9 +15,6 @@
 
 #include "shim.h"
 
-/* avx512 is not taken by default before docs/testing.md records a run on such a CPU. */
-#define FZ_AVX512_TESTED 0
-
 extern char **environ;
 
 /* Every variable of this library, with what it takes: for errors, for the nearest name,
@@ -199,7 +196,7 @@ static void parse_scope(fz_policy *p)
 static void parse_isa(fz_policy *p)
 {
     const char *v = get("FUZZY_ISA");
-    unsigned can = prism_isa_detected(), mask = can;
+    unsigned can = prism_isa_detected();
     if (v) {
         int isa = -1;
         for (int i = 0; i < PRISM_ISAS; i++)
@@ -212,12 +209,9 @@ static void parse_isa(fz_policy *p)
                 "FUZZY_ISA=%s is not possible: this CPU does not have it; its best is %s",
                 v, prism_isa_name(prism_isa_best(can)));
         p->isa = (enum prism_isa)isa;
-        p->isa_untested = isa == PRISM_AVX512 && !FZ_AVX512_TESTED;
         return;
     }
-    if (!FZ_AVX512_TESTED)
-        mask &= ~(1u << PRISM_AVX512);
-    p->isa = prism_isa_best(mask);
+    p->isa = prism_isa_best(can);
 }
 
 static void parse_libs(fz_policy *p)

@@ -155,9 +155,6 @@ void fz_report_begin(void)
     if (p->verbose >= 1)
         fz_say("%s mode %s seed %u layers %s isa %s; FUZZY_MODE=off disables", FZ_VERSION,
                p->mode_name, p->seed, *layers ? layers : "none", prism_isa_name(p->isa));
-    if (p->isa_untested)
-        fz_say("warning: FUZZY_ISA=%s: no run of the tests on such a CPU is on record",
-               prism_isa_name(p->isa));
     if (p->report_callers)
         fz_say("warning: FUZZY_REPORT: this version has no table by caller");
     if (p->scope & FZ_SCOPE_CONV && !(p->scope & FZ_SCOPE_BLAS) && !fz_conv_known())

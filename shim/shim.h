@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "../kernels/kernels.h"
+#include "vectors.h"
 
 #define FZ_VERSION "0.1.0"
 #define FZ_EXPORT __attribute__((visibility("default")))
@@ -38,7 +39,7 @@ enum fz_scope {
     FZ_SCOPE_ALL = 31
 };
 /* The layers that this version has. */
-#define FZ_SCOPE_BUILT (FZ_SCOPE_BLAS | FZ_SCOPE_CONV)
+#define FZ_SCOPE_BUILT (FZ_SCOPE_BLAS | FZ_SCOPE_CONV | FZ_SCOPE_MATH)
 
 /* Prototypes and function types of all symbols: fn_sgemm_ is the type of sgemm_. */
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
@@ -77,7 +78,6 @@ typedef struct fz_policy {
     int t_f32, t_f64;
     unsigned scope;
     enum prism_isa isa;
-    bool isa_untested;
     const char *libs; /* patterns with commas, as given; NULL: torch's own */
     fz_rules exclude, include;
     const char *report; /* NULL: none; "stderr"; a path with %p and %r */
