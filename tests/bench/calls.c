@@ -1,4 +1,4 @@
-/* Times BLAS routines by their addresses, without the cost of Python or torch between calls.
+/* Times BLAS routines by their addresses, without Python or torch between calls.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -14,8 +14,10 @@ typedef void gemm_fn(const char *, const char *, const int *, const int *, const
 typedef void gemv_fn(const char *, const int *, const int *, const void *, const void *,
                      const int *, const void *, const int *, const void *, void *,
                      const int *, size_t);
-typedef float sdot_fn(const int *, const float *, const int *, const float *, const int *);
-typedef double ddot_fn(const int *, const double *, const int *, const double *, const int *);
+typedef float sdot_fn(const int *, const float *, const int *, const float *,
+                      const int *);
+typedef double ddot_fn(const int *, const double *, const int *, const double *,
+                       const int *);
 
 static double seconds(clockid_t clock)
 {
@@ -50,18 +52,19 @@ int bench_varies(void *fn)
     const float one = 1, zero = 0;
     float c[2][N * N], *a = numbers(N * N, sizeof(float)), *b = a;
     for (int i = 0; i < 2; i++)
-        ((gemm_fn *)fn)("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c[i], &n, 1, 1);
+        ((gemm_fn *)fn)("N", "N", &n, &n, &n, &one, a, &n, b, &n, &zero, c[i], &n,
+                        1, 1);
     free(a);
     return memcmp(c[0], c[1], sizeof c[0]) != 0;
 }
 
-/* Time `reps` calls of the routine `kind` at `fn`: seconds of wall and of this thread. Returns
- * 0, or -1 if the kind is unknown. ta and tb are N or T. */
+/* Time `reps` calls of the routine `kind` at `fn`: seconds of wall and of this thread.
+ * Returns 0, or -1 if the kind is unknown. ta and tb are N or T. */
 __attribute__((visibility("default")))
-int bench_call(const char *kind, void *fn, char ta, char tb, int m, int n, int k, long reps,
-               double *wall, double *cpu);
-int bench_call(const char *kind, void *fn, char ta, char tb, int m, int n, int k, long reps,
-               double *wall, double *cpu)
+int bench_call(const char *kind, void *fn, char ta, char tb, int m, int n, int k,
+               long reps, double *wall, double *cpu);
+int bench_call(const char *kind, void *fn, char ta, char tb, int m, int n, int k,
+               long reps, double *wall, double *cpu)
 {
     const size_t size = kind[0] == 's' ? sizeof(float) : sizeof(double);
     const float sone = 1, szero = 0;
@@ -83,7 +86,8 @@ int bench_call(const char *kind, void *fn, char ta, char tb, int m, int n, int k
     double w0 = seconds(CLOCK_MONOTONIC), c0 = seconds(CLOCK_THREAD_CPUTIME_ID);
     for (long r = 0; r < reps; r++) {
         if (which == 0)
-            ((gemm_fn *)fn)(&ta, &tb, &m, &n, &k, one, a, &lda, b, &ldb, zero, c, &m, 1, 1);
+            ((gemm_fn *)fn)(&ta, &tb, &m, &n, &k, one, a, &lda, b, &ldb, zero, c, &m,
+                            1, 1);
         else if (which == 1)
             ((gemv_fn *)fn)(&ta, &m, &n, one, a, &lda, b, &inc, zero, c, &inc, 1);
         else if (size == sizeof(float))

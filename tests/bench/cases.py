@@ -53,16 +53,25 @@ NEEDS = {"avx2": AVX2, "avx2+vaes": VAES, "avx512": AVX512}
 #: name: provider, CPU flags, environment.
 CONFIGURATIONS: dict[str, tuple[str, frozenset[str], dict[str, str]]] = {
     "mkl": ("torch", frozenset(), {}),
-    "mkl avx2": ("torch", AVX2, {"MKL_ENABLE_INSTRUCTIONS": "AVX2",
-                                 "ONEDNN_MAX_CPU_ISA": "AVX2",
-                                 "ATEN_CPU_CAPABILITY": "avx2"}),
+    "mkl avx2": (
+        "torch",
+        AVX2,
+        {
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "ATEN_CPU_CAPABILITY": "avx2",
+        },
+    ),
     "openblas": ("openblas", frozenset(), {}),
     "openblas haswell": ("openblas", AVX2, {"OPENBLAS_CORETYPE": "Haswell"}),
 }
 for _mode in ("sr", "ud", "cestac", "nearest"):
     for _isa, _needs in NEEDS.items():
         CONFIGURATIONS[f"{_mode} {_isa}"] = (
-            "torch", _needs, {"FUZZY_MODE": _mode, "FUZZY_ISA": _isa})
+            "torch",
+            _needs,
+            {"FUZZY_MODE": _mode, "FUZZY_ISA": _isa},
+        )
 
 _EVERY = [f"{m} {i}" for m in ("sr", "ud", "cestac", "nearest") for i in NEEDS]
 _SR = [f"sr {i}" for i in NEEDS]
@@ -90,21 +99,45 @@ CASES: list[tuple[str, dict, list[str], float | None]] = [
     ("dgemv T 1024", _gemm("dgemv", 1024, 1024, 1, "TN"), _TWO, 10),
     ("sdot 10000", _gemm("sdot", 1, 10000, 1), _SR, 10),
     ("ddot 10000", _gemm("ddot", 1, 10000, 1), _TWO, 10),
-    ("F.linear 1x1024 -> 1024", {"kind": "linear", "shape": (1, 1024, 1024), "threads": 1},
-     _SR, 10),
+    (
+        "F.linear 1x1024 -> 1024",
+        {"kind": "linear", "shape": (1, 1024, 1024), "threads": 1},
+        _SR,
+        10,
+    ),
     ("bmm 64 of 64x64", {"kind": "bmm", "shape": (64, 64), "threads": 1}, _SR, 10),
     # As in ResNet: images, channels in and out, side, kernel. Natively oneDNN computes them.
-    ("conv2d 1x64x56x56 3x3", {"kind": "conv2d", "shape": (1, 64, 64, 56, 3), "threads": 1},
-     _TWO, None),
-    ("conv2d 1x256x14x14 3x3", {"kind": "conv2d", "shape": (1, 256, 256, 14, 3), "threads": 1},
-     _TWO, None),
-    ("conv2d 4x128x28x28 1x1", {"kind": "conv2d", "shape": (4, 128, 128, 28, 1), "threads": 1},
-     _TWO, None),
-    ("LSTM 32 steps 16x128 -> 256", {"kind": "lstm", "shape": (32, 16, 128, 256), "threads": 1},
-     _TWO, None),
+    (
+        "conv2d 1x64x56x56 3x3",
+        {"kind": "conv2d", "shape": (1, 64, 64, 56, 3), "threads": 1},
+        _TWO,
+        None,
+    ),
+    (
+        "conv2d 1x256x14x14 3x3",
+        {"kind": "conv2d", "shape": (1, 256, 256, 14, 3), "threads": 1},
+        _TWO,
+        None,
+    ),
+    (
+        "conv2d 4x128x28x28 1x1",
+        {"kind": "conv2d", "shape": (4, 128, 128, 28, 1), "threads": 1},
+        _TWO,
+        None,
+    ),
+    (
+        "LSTM 32 steps 16x128 -> 256",
+        {"kind": "lstm", "shape": (32, 16, 128, 256), "threads": 1},
+        _TWO,
+        None,
+    ),
     ("sgemm 1024", {**_gemm("sgemm", 1024, 1024, 1024), "threads": 2}, _SR, 6),
-    ("conv2d 4x128x28x28 1x1", {"kind": "conv2d", "shape": (4, 128, 128, 28, 1), "threads": 2},
-     _TWO, None),
+    (
+        "conv2d 4x128x28x28 1x1",
+        {"kind": "conv2d", "shape": (4, 128, 128, 28, 1), "threads": 2},
+        _TWO,
+        None,
+    ),
 ]
 
 #: label, what is timed with 1 and 2 threads, least gain.
@@ -112,6 +145,10 @@ SCALING: list[tuple[str, dict, float | None]] = [
     ("sgemm 1024", _gemm("sgemm", 1024, 1024, 1024), 1.8),
     ("dgemm 512", _gemm("dgemm", 512, 512, 512), 1.8),
     ("sgemm 128", _gemm("sgemm", 128, 128, 128), None),
-    ("conv2d 8x64x28x28 3x3", {"kind": "conv2d", "shape": (8, 64, 64, 28, 3), "threads": 1}, 1.8),
+    (
+        "conv2d 8x64x28x28 3x3",
+        {"kind": "conv2d", "shape": (8, 64, 64, 28, 3), "threads": 1},
+        1.8,
+    ),
 ]
 SCALING_CONFIGURATIONS = ("sr avx2", "sr avx2+vaes", "sr avx512")

@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- *   local arrays ROUNDS BYTES     a line a round: isa operation place ns-ours ns-plain, an
- *                                 element, of this thread
- *   local load ROUNDS LIBRARY     a line a round: wall and processor ns without, with mode off,
- *                                 with mode sr
+ *   local arrays ROUNDS BYTES     a line a round: isa operation place ns-ours ns-plain,
+ *                                 an element, of this thread
+ *   local load ROUNDS LIBRARY     a line a round: wall and processor ns without, with
+ *                                 mode off, with mode sr
  *   local exit                    ends at once: the process that load starts
  */
 #include <spawn.h>
@@ -66,8 +66,8 @@ static void one_array(const char *place, enum prism_isa isa, enum prism_op op, s
     for (size_t r = 0; r < more; r++)
         plain(op, n, a, b, out);
     double t2 = now(CLOCK_THREAD_CPUTIME_ID);
-    printf("%s %s %s %.9g %.9g\n", prism_isa_name(isa), op == PRISM_ADD ? "add" : "mul", place,
-           (t1 - t0) / (double)(n * reps), (t2 - t1) / (double)(n * more));
+    printf("%s %s %s %.9g %.9g\n", prism_isa_name(isa), op == PRISM_ADD ? "add" : "mul",
+           place, (t1 - t0) / (double)(n * reps), (t2 - t1) / (double)(n * more));
 }
 
 static void arrays(int rounds, size_t bytes)
@@ -86,7 +86,8 @@ static void arrays(int rounds, size_t bytes)
             }
 }
 
-static void start(const char *self, const char *library, const char *mode, const char *end)
+static void start(const char *self, const char *library, const char *mode,
+                  const char *end)
 {
     char preload[4200], fuzzy[64];
     char *const argv[] = {(char *)self, "exit", NULL};
@@ -122,7 +123,7 @@ int main(int argc, char **argv)
             start(argv[0], argv[3], "sr", "\n");
         }
     } else {
-        fprintf(stderr, "usage: local arrays ROUNDS BYTES | load ROUNDS LIBRARY | exit\n");
+        fputs("usage: local arrays ROUNDS BYTES | load ROUNDS LIBRARY | exit\n", stderr);
         return 2;
     }
     return 0;

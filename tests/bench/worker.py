@@ -29,7 +29,9 @@ def routines(provider: str) -> Callable[[str], ctypes.c_void_p]:
 
         lib = ctypes.CDLL(None)
         if not hasattr(lib, "sgemm_"):
-            lib = ctypes.CDLL(os.path.join(os.path.dirname(torch.__file__), "lib/libtorch_cpu.so"))
+            lib = ctypes.CDLL(
+                os.path.join(os.path.dirname(torch.__file__), "lib/libtorch_cpu.so")
+            )
     return lambda name: ctypes.cast(getattr(lib, name), ctypes.c_void_p)
 
 
@@ -43,7 +45,9 @@ def library_at(address: int) -> str:
     return "?"
 
 
-def blas(calls: ctypes.CDLL, find: Callable[[str], ctypes.c_void_p], case: dict) -> Timer:
+def blas(
+    calls: ctypes.CDLL, find: Callable[[str], ctypes.c_void_p], case: dict
+) -> Timer:
     """Return a timer of a BLAS routine."""
     address = find(case["kind"] + "_")
     ta, tb = case.get("trans", "NN").encode()
@@ -51,9 +55,17 @@ def blas(calls: ctypes.CDLL, find: Callable[[str], ctypes.c_void_p], case: dict)
     def timer(reps: int) -> tuple[float, float]:
         wall, cpu = ctypes.c_double(), ctypes.c_double()
         calls.bench_call(
-            case["kind"].encode(), address, ctypes.c_char(ta), ctypes.c_char(tb),
-            case.get("m", 1), case.get("n", 1), case.get("k", 1), ctypes.c_long(reps),
-            ctypes.byref(wall), ctypes.byref(cpu))
+            case["kind"].encode(),
+            address,
+            ctypes.c_char(ta),
+            ctypes.c_char(tb),
+            case.get("m", 1),
+            case.get("n", 1),
+            case.get("k", 1),
+            ctypes.c_long(reps),
+            ctypes.byref(wall),
+            ctypes.byref(cpu),
+        )
         return wall.value, cpu.value
 
     return timer
@@ -68,7 +80,10 @@ def operation(case: dict) -> Timer:
     kind, shape = case["kind"], case["shape"]
     if kind == "conv2d":
         n, cin, cout, side, kernel = shape
-        m, x = nn.Conv2d(cin, cout, kernel, padding=kernel // 2), torch.randn(n, cin, side, side)
+        m, x = (
+            nn.Conv2d(cin, cout, kernel, padding=kernel // 2),
+            torch.randn(n, cin, side, side),
+        )
     elif kind == "lstm":
         steps, batch, cin, hidden = shape
         m, x = nn.LSTM(cin, hidden), torch.randn(steps, batch, cin)
@@ -107,7 +122,9 @@ def main() -> None:
         lib.openblas_get_config.restype = ctypes.c_char_p
         about = {"openblas": lib.openblas_get_config().decode()}
     address = find("sgemm_")
-    about.update(varies=bool(calls.bench_varies(address)), library=library_at(address.value))
+    about.update(
+        varies=bool(calls.bench_varies(address)), library=library_at(address.value)
+    )
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         case = json.loads(line)
@@ -122,7 +139,10 @@ def main() -> None:
             timers[line] = timer, max(1, min(100000, round(case["block"] / once)))
         timer, reps = timers[line]
         wall, cpu = timer(reps)
-        print(json.dumps({"wall": wall / reps, "cpu": cpu / reps, "reps": reps}), flush=True)
+        print(
+            json.dumps({"wall": wall / reps, "cpu": cpu / reps, "reps": reps}),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -78,10 +78,11 @@ def patches(x: np.ndarray, kernel: int) -> np.ndarray:
 
 def conv2d(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the first-order variance of a convolution without bias in SR."""
-    n, _, h, _ = x.shape
-    side = h - w.shape[2] + 1
+    side = x.shape[2] - w.shape[2] + 1
     flat = w.reshape(len(w), -1)
-    got = [matmul(p, flat.T).T.reshape(len(w), side, side) for p in patches(x, w.shape[2])]
+    got = [
+        matmul(p, flat.T).T.reshape(len(w), side, side) for p in patches(x, w.shape[2])
+    ]
     return np.stack(got)
 
 

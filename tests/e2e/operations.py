@@ -9,7 +9,8 @@ same values: in f64 the same operation is the exact result for our purposes.
 from __future__ import annotations
 
 import zlib
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -106,7 +107,9 @@ def module(
     return Operation(build, native or {}, frozenset(plain))
 
 
-def conv(cls: type, kernel: int, *args: int, shape: tuple[int, ...], **kw: int) -> Operation:
+def conv(
+    cls: type, kernel: int, *args: int, shape: tuple[int, ...], **kw: int
+) -> Operation:
     """Return a convolution as an operation.
 
     The gradient of the input of a convolution is scattered by native additions, as many as
@@ -127,8 +130,10 @@ def conv(cls: type, kernel: int, *args: int, shape: tuple[int, ...], **kw: int) 
 
 
 # Gates are sigmoid and tanh, native in this layer: a few units at each step.
-GATES = {k: 24 for k in ("y", "dx", "dweight_ih_l0", "dweight_hh_l0", "dbias_ih_l0",
-                         "dbias_hh_l0")}
+GATES = {
+    k: 24
+    for k in ("y", "dx", "dweight_ih_l0", "dweight_hh_l0", "dbias_ih_l0", "dbias_hh_l0")
+}
 
 OPERATIONS = {
     "mm": function(torch.mm, a=(24, 96), b=(96, 28)),
@@ -138,25 +143,42 @@ OPERATIONS = {
     # native multiplications.
     "addmm_scaled": function(
         lambda c, a, b: torch.addmm(c, a, b, beta=0.375, alpha=0.75),
-        native={"da": 1, "db": 1, "dc": 1}, plain=("dc",), c=(24, 28), a=(24, 96), b=(96, 28)),
+        native={"da": 1, "db": 1, "dc": 1},
+        plain=("dc",),
+        c=(24, 28),
+        a=(24, 96),
+        b=(96, 28),
+    ),
     "bmm": function(torch.bmm, a=(3, 16, 96), b=(3, 96, 20)),
-    "baddbmm": function(torch.baddbmm, plain=("dc",), c=(3, 16, 20), a=(3, 16, 96),
-                        b=(3, 96, 20)),
+    "baddbmm": function(
+        torch.baddbmm, plain=("dc",), c=(3, 16, 20), a=(3, 16, 96), b=(3, 96, 20)
+    ),
     "mv": function(torch.mv, native={"da": 1}, plain=("da",), a=(60, 96), b=(96,)),
-    "mv_transposed": function(lambda a, b: a.t() @ b, native={"da": 1}, plain=("da",),
-                              a=(96, 60), b=(96,)),
-    "dot": function(lambda a, b: torch.stack([torch.dot(*p) for p in zip(a, b)]),
-                    native={"da": 1, "db": 1}, plain=("da", "db"), a=(24, 200), b=(24, 200)),
-    "einsum": function(lambda a, b: torch.einsum("bij,bkj->bik", a, b), a=(3, 16, 96),
-                       b=(3, 20, 96)),
-    "linear": module(lambda: nn.Linear(96, 28), 24, 96, native={"dbias": 16},
-                     plain=("dbias",)),
-    "linear_one": module(lambda: nn.Linear(96, 28), 1, 96, native={"dbias": 1},
-                         plain=("dbias",)),
+    "mv_transposed": function(
+        lambda a, b: a.t() @ b, native={"da": 1}, plain=("da",), a=(96, 60), b=(96,)
+    ),
+    "dot": function(
+        lambda a, b: torch.stack([torch.dot(*p) for p in zip(a, b)]),
+        native={"da": 1, "db": 1},
+        plain=("da", "db"),
+        a=(24, 200),
+        b=(24, 200),
+    ),
+    "einsum": function(
+        lambda a, b: torch.einsum("bij,bkj->bik", a, b), a=(3, 16, 96), b=(3, 20, 96)
+    ),
+    "linear": module(
+        lambda: nn.Linear(96, 28), 24, 96, native={"dbias": 16}, plain=("dbias",)
+    ),
+    "linear_one": module(
+        lambda: nn.Linear(96, 28), 1, 96, native={"dbias": 1}, plain=("dbias",)
+    ),
     "conv1d": conv(nn.Conv1d, 3, 16, 12, shape=(2, 16, 24)),
     "conv2d": conv(nn.Conv2d, 3, 8, 6, shape=(2, 8, 10, 10)),
     "conv2d_1x1": conv(nn.Conv2d, 1, 24, 8, shape=(2, 24, 6, 6)),
-    "conv2d_strided": conv(nn.Conv2d, 3, 8, 6, shape=(2, 8, 11, 11), stride=2, padding=1),
+    "conv2d_strided": conv(
+        nn.Conv2d, 3, 8, 6, shape=(2, 8, 11, 11), stride=2, padding=1
+    ),
     "conv2d_one": conv(nn.Conv2d, 3, 8, 6, shape=(1, 8, 10, 10)),
     "conv3d": conv(nn.Conv3d, 3, 4, 6, shape=(2, 4, 6, 6, 6)),
     "transposed1d": conv(nn.ConvTranspose1d, 3, 16, 12, shape=(2, 16, 24), stride=2),
@@ -168,17 +190,23 @@ OPERATIONS = {
     "depthwise3d": conv(nn.Conv3d, 3, 4, 4, shape=(2, 4, 6, 6, 6), groups=4),
     "dilated": conv(nn.Conv2d, 3, 8, 6, shape=(2, 8, 12, 12), dilation=2),
     "dilated3d": conv(nn.Conv3d, 3, 4, 6, shape=(2, 4, 7, 7, 7), dilation=2),
-    "channels_last": conv(nn.Conv2d, 3, 8, 6, shape=(2, 8, 10, 10),
-                          layout=torch.channels_last),
-    "channels_last_depthwise": conv(nn.Conv2d, 3, 8, 8, shape=(2, 8, 10, 10), groups=8,
-                                    layout=torch.channels_last),
-    "channels_last_3d": conv(nn.Conv3d, 3, 8, 6, shape=(1, 8, 6, 6, 6),
-                             layout=torch.channels_last_3d),
+    "channels_last": conv(
+        nn.Conv2d, 3, 8, 6, shape=(2, 8, 10, 10), layout=torch.channels_last
+    ),
+    "channels_last_depthwise": conv(
+        nn.Conv2d, 3, 8, 8, shape=(2, 8, 10, 10), groups=8, layout=torch.channels_last
+    ),
+    "channels_last_3d": conv(
+        nn.Conv3d, 3, 8, 6, shape=(1, 8, 6, 6, 6), layout=torch.channels_last_3d
+    ),
     "lstm": module(lambda: nn.LSTM(24, 16), 5, 4, 24, native=GATES),
     "gru": module(lambda: nn.GRU(24, 16), 5, 4, 24, native=GATES),
     "rnn": module(lambda: nn.RNN(24, 16), 5, 4, 24, native=GATES),
     "attention": function(
         lambda q, k, v: F.softmax(q @ k.transpose(1, 2) / 8, -1) @ v,
         native={"y": 8, "dq": 16, "dk": 16, "dv": 8},
-        q=(3, 16, 64), k=(3, 16, 64), v=(3, 16, 64)),
+        q=(3, 16, 64),
+        k=(3, 16, 64),
+        v=(3, 16, 64),
+    ),
 }

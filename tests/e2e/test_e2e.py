@@ -21,9 +21,9 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Iterator
 
 import laws
 import numpy as np
@@ -40,7 +40,9 @@ Results = "dict[str, np.ndarray]"
 SAMPLES = {"sr": 256, "ud": 64, "cestac": 64, "nearest": 3}
 
 
-def start(*argv: str, mode: str | None, seed: int = 1, threads: int = 1, **env: str) -> str:
+def start(
+    *argv: str, mode: str | None, seed: int = 1, threads: int = 1, **env: str
+) -> str:
     """Run a script under the library (mode None: without it), return what it prints."""
     full = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY_")}
     full.pop("LD_PRELOAD", None)
@@ -49,16 +51,25 @@ def start(*argv: str, mode: str | None, seed: int = 1, threads: int = 1, **env: 
     if mode is not None:
         full.update(LD_PRELOAD=LIB, FUZZY_MODE=mode, FUZZY_SEED=str(seed))
         full.setdefault("FUZZY_VERBOSE", "0")
-    p = subprocess.run([sys.executable, *argv], env=full, stdout=subprocess.PIPE,
-                       stderr=subprocess.PIPE, text=True, timeout=900)
+    p = subprocess.run(
+        [sys.executable, *argv],
+        check=False,
+        env=full,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     if p.returncode != 0 or p.stderr:
-        raise AssertionError(f"{argv} in mode {mode} ended with {p.returncode}:\n{p.stderr}")
+        raise AssertionError(
+            f"{argv} in mode {mode} ended with {p.returncode}:\n{p.stderr}"
+        )
     return p.stdout
 
 
-@functools.lru_cache(maxsize=None)
-def worker(what: str, n: int, mode: str | None, seed: int = 1, run: int = 0,
-           threads: int = 1) -> Results:
+@functools.cache
+def worker(
+    what: str, n: int, mode: str | None, seed: int = 1, run: int = 0, threads: int = 1
+) -> Results:
     """Return what worker.py computes; another `run` is a fresh process of the same."""
     path = FOLDER / f"{what}-{n}-{mode}-{seed}-{run}-{threads}.npz"
     args = [str(HERE / "worker.py"), what, str(path), str(n)]
@@ -72,7 +83,9 @@ def worker(what: str, n: int, mode: str | None, seed: int = 1, run: int = 0,
 
 def samples(mode: str, seed: int = 1, run: int = 0) -> Results:
     """Return samples in a mode: many for seed 1, two to compare bits with."""
-    return worker("samples", SAMPLES[mode] if (seed, run) == (1, 0) else 2, mode, seed, run)
+    return worker(
+        "samples", SAMPLES[mode] if (seed, run) == (1, 0) else 2, mode, seed, run
+    )
 
 
 def outputs(*, plain: bool = True) -> Iterator[tuple[str, int]]:
@@ -102,8 +115,15 @@ def mean_misfit(mode: str, full: str, native: int) -> tuple[float, float, float,
     z = (excess / np.where(sd > 0, sd, np.inf)).max() * n**0.5
     error = got[f"{full} error"]
     t = max(abs(error.mean()) - allowed, 0) / error.std(ddof=1) * n**0.5
-    return (z, laws.t_quantile(laws.ALPHA / exact.size, n - 1),
-            t, laws.t_quantile(laws.ALPHA, n - 1))
+    return (
+        z,
+        laws.t_quantile(laws.ALPHA / exact.size, n - 1),
+        t,
+        laws.t_quantile(laws.ALPHA, n - 1),
+    )
+
+
+unittest.TestCase.maxDiff = None
 
 
 class Mean(unittest.TestCase):
@@ -120,7 +140,9 @@ class Mean(unittest.TestCase):
         for full, native in outputs():
             z, z_max, t, t_max = mean_misfit("sr", full, native)
             if z > z_max or t > t_max:
-                off[full] = f"worst element {z:.1f} > {z_max:.1f} or mean {t:.1f} > {t_max:.1f}"
+                off[full] = (
+                    f"worst element {z:.1f} > {z_max:.1f} or mean {t:.1f} > {t_max:.1f}"
+                )
         self.assertEqual(off, {})
 
     def test_power(self) -> None:
@@ -144,13 +166,23 @@ class Mean(unittest.TestCase):
             got = samples(mode)
             for full, native in outputs():
                 want = exact[full]
-                rms = [float(np.sqrt(np.mean(np.square(v)))) for v in (
-                    got[f"{full} mean"] - want, near[f"{full} mean"] - want,
-                    got[f"{full} sd"])]
-                allowed = (2 * rms[1] + 4 * rms[2] / SAMPLES[mode] ** 0.5
-                           + native * 2.0**-24 * np.abs(want).max())
+                rms = [
+                    float(np.sqrt(np.mean(np.square(v))))
+                    for v in (
+                        got[f"{full} mean"] - want,
+                        near[f"{full} mean"] - want,
+                        got[f"{full} sd"],
+                    )
+                ]
+                allowed = (
+                    2 * rms[1]
+                    + 4 * rms[2] / SAMPLES[mode] ** 0.5
+                    + native * 2.0**-24 * np.abs(want).max()
+                )
                 if rms[0] > allowed:
-                    off[f"{mode} {full}"] = f"{rms[0]:.3g} > {allowed:.3g}, sd {rms[2]:.3g}"
+                    off[f"{mode} {full}"] = (
+                        f"{rms[0]:.3g} > {allowed:.3g}, sd {rms[2]:.3g}"
+                    )
         self.assertEqual(off, {})
 
 
@@ -187,8 +219,11 @@ class Perturbed(unittest.TestCase):
     def test_nearest(self) -> None:
         """nearest knows no seed: every sample of every run is the same."""
         one, two = samples("nearest"), samples("nearest", 2)
-        off = [full for full, _ in outputs()
-               if len({*one[f"{full} bits"], *two[f"{full} bits"]}) != 1]
+        off = [
+            full
+            for full, _ in outputs()
+            if len({*one[f"{full} bits"], *two[f"{full} bits"]}) != 1
+        ]
         self.assertEqual(off, [])
 
 
@@ -199,13 +234,21 @@ def operands(name: str) -> dict[str, np.ndarray]:
     if name == "conv2d":
         x = tensor("x", (2, 16, 9, 9), torch.float32)
         w = tensor("weight", (4, 16, 3, 3), torch.float32) * 144**-0.5
-        data = {"x": x, "w": w, "g": tensor("module gradient", (2, 4, 7, 7), torch.float32)}
+        data = {
+            "x": x,
+            "w": w,
+            "g": tensor("module gradient", (2, 4, 7, 7), torch.float32),
+        }
     else:
-        shapes = {"mm": ((16, 200), (200, 20), (16, 20)),
-                  "bmm": ((2, 10, 200), (2, 200, 16), (2, 10, 16)),
-                  "mv": ((200, 200), (200,), (200,))}[name]
-        data = {k: tensor(t, s, torch.float32)
-                for k, t, s in zip("abg", ("a", "b", "f gradient"), shapes)}
+        shapes = {
+            "mm": ((16, 200), (200, 20), (16, 20)),
+            "bmm": ((2, 10, 200), (2, 200, 16), (2, 10, 16)),
+            "mv": ((200, 200), (200,), (200,)),
+        }[name]
+        data = {
+            k: tensor(t, s, torch.float32)
+            for k, t, s in zip("abg", ("a", "b", "f gradient"), shapes)
+        }
     return {k: v.numpy().astype(np.float64) for k, v in data.items()}
 
 
@@ -218,13 +261,20 @@ def predicted(name: str) -> dict[str, np.ndarray]:
     """Return the first-order variance in sr of the outputs of an operation of VARIANCE."""
     d = operands(name)
     if name == "conv2d":
-        return {"y": laws.conv2d(d["x"], d["w"]),
-                "dweight": laws.conv2d_weight(d["x"], d["g"], 3)}
+        return {
+            "y": laws.conv2d(d["x"], d["w"]),
+            "dweight": laws.conv2d_weight(d["x"], d["g"], 3),
+        }
     if name == "mv":
-        return {"y": laws.matmul(d["a"], d["b"][:, None])[:, 0],
-                "db": laws.matmul(d["a"].T, d["g"][:, None])[:, 0]}
-    return {"y": laws.matmul(d["a"], d["b"]), "da": laws.matmul(d["g"], transpose(d["b"])),
-            "db": laws.matmul(transpose(d["a"]), d["g"])}
+        return {
+            "y": laws.matmul(d["a"], d["b"][:, None])[:, 0],
+            "db": laws.matmul(d["a"].T, d["g"][:, None])[:, 0],
+        }
+    return {
+        "y": laws.matmul(d["a"], d["b"]),
+        "da": laws.matmul(d["g"], transpose(d["b"])),
+        "db": laws.matmul(transpose(d["a"]), d["g"]),
+    }
 
 
 class Variance(unittest.TestCase):
@@ -239,8 +289,11 @@ class Variance(unittest.TestCase):
     def ratios(self, mode: str) -> dict[str, float]:
         """Return measured over predicted variance by output."""
         got = worker("variance", self.N, mode)
-        return {f"{name}.{key}": float(got[f"{name}.{key} var"].sum() / want.sum())
-                for name in VARIANCE for key, want in predicted(name).items()}
+        return {
+            f"{name}.{key}": float(got[f"{name}.{key} var"].sum() / want.sum())
+            for name in VARIANCE
+            for key, want in predicted(name).items()
+        }
 
     def test_law(self) -> None:
         """mm, bmm, mv, conv2d and gradients of real torch in sr."""
@@ -260,8 +313,12 @@ class Variance(unittest.TestCase):
         for name in VARIANCE:
             d = operands(name)
             if name == "conv2d":
-                y = np.stack([(p @ d["w"].reshape(4, -1).T).T.reshape(4, 7, 7)
-                              for p in laws.patches(d["x"], 3)])
+                y = np.stack(
+                    [
+                        (p @ d["w"].reshape(4, -1).T).T.reshape(4, 7, 7)
+                        for p in laws.patches(d["x"], 3)
+                    ]
+                )
             else:
                 y = d["a"] @ d["b"]
             unit = laws.ulp(y)
@@ -285,21 +342,30 @@ class Threads(unittest.TestCase):
     def test_repeat(self) -> None:
         """With 2 threads a seed repeats everything, in parallel regions and threads too;
         nothing is equal under another seed but plain sums."""
-        one, again, two = (worker("threads", 2, "sr", s, run, 2)
-                           for s, run in ((1, 0), (1, 1), (2, 0)))
+        one, again, two = (
+            worker("threads", 2, "sr", s, run, 2) for s, run in ((1, 0), (1, 1), (2, 0))
+        )
         self.assertEqual([n for n in one if one[n] != again[n]], [])
-        same = [n for n in one if one[n] == two[n] and not n.endswith(("dbias", "mv.da"))]
+        same = [
+            n for n in one if one[n] == two[n] and not n.endswith(("dbias", "mv.da"))
+        ]
         self.assertEqual(same, [])
 
     def test_words_differ(self) -> None:
         """Equal images of a batch, computed by several threads of a parallel region, and
-        equal products and backward passes in Python threads: none sees another's words."""
+        equal products and backward passes in Python threads, and equal calls one after the
+        other: none sees another's words."""
         for n in (1, 2):
             got = worker("threads", n, "sr", threads=n)
             with self.subTest(threads=n):
                 self.assertEqual(len({str(got[f"image{i}"]) for i in range(6)}), 6)
+                for name in ("mm", "bmm", "mv", "linear"):
+                    bits = {str(got[f"again_{name}{i}"]) for i in range(8)}
+                    self.assertEqual(len(bits), 8, name)
                 for key in ("y", "da", "db"):
-                    self.assertEqual(len({str(got[f"thread{i}.{key}"]) for i in range(3)}), 3)
+                    self.assertEqual(
+                        len({str(got[f"thread{i}.{key}"]) for i in range(3)}), 3
+                    )
 
 
 class Training(unittest.TestCase):
@@ -316,8 +382,10 @@ class Training(unittest.TestCase):
 
         def train(seed: int) -> tuple[float, float]:
             out = start(script, "--epochs", "3", mode="sr" if seed else None, seed=seed)
-            return tuple(float(re.search(rf"test {what}: (\S+)", out).group(1))
-                         for what in ("accuracy", "loss"))
+            return tuple(
+                float(re.search(rf"test {what}: (\S+)", out).group(1))
+                for what in ("accuracy", "loss")
+            )
 
         with ThreadPoolExecutor(2) as pool:
             (native, loss), *sampled = pool.map(train, range(4))
@@ -331,7 +399,9 @@ class Training(unittest.TestCase):
 def prepare() -> None:
     """Run the slow processes two at a time; the tests then find them done."""
     worker("reference", 0, None)
-    jobs = [(samples, (m, *x)) for m in ("sr", "ud", "cestac") for x in ((), (1, 1), (2,))]
+    jobs = [
+        (samples, (m, *x)) for m in ("sr", "ud", "cestac") for x in ((), (1, 1), (2,))
+    ]
     jobs += [(samples, ("nearest",)), (samples, ("nearest", 2))]
     jobs += [(worker, ("variance", Variance.N, m)) for m in ("sr", "cestac")]
     with ThreadPoolExecutor(2) as pool:

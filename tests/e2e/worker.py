@@ -6,7 +6,7 @@ SPDX-License-Identifier: Apache-2.0
     worker.py samples OUT N REF   N samples of every operation in f32: mean, deviation,
                                   mean error along its signs, digests of two more
     worker.py variance OUT N      N samples of mm, conv2d and its gradients
-    worker.py threads OUT N       digests with N threads, in Python threads and in backward
+    worker.py threads OUT N       digests with N threads, in Python threads, of equal calls
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ def threads(n: int) -> dict[str, np.ndarray]:
         "lstm": module(lambda: torch.nn.LSTM(64, 96), 6, 32, 64),
         # With a batch, torch itself computes the images in a parallel region.
         "region_conv2d": module(lambda: torch.nn.Conv2d(8, 16, 3), 8, 8, 24, 24),
-        "region_transposed": module(lambda: torch.nn.ConvTranspose2d(8, 16, 3), 8, 8, 20, 20),
+        "region_transposed": module(
+            lambda: torch.nn.ConvTranspose2d(8, 16, 3), 8, 8, 20, 20
+        ),
     }
     for name, op in big.items():
         for key, t in op.build(torch.float32)().items():
@@ -110,11 +112,27 @@ def threads(n: int) -> dict[str, np.ndarray]:
 
     # The images of a batch are the same, so their results tell whether words are.
     m = torch.nn.Conv2d(8, 16, 3, bias=False)
-    m.weight.data.copy_(torch.from_numpy(np.linspace(-1, 1, m.weight.numel(), dtype=np.float32)
-                                         .reshape(m.weight.shape)))
+    m.weight.data.copy_(
+        torch.from_numpy(
+            np.linspace(-1, 1, m.weight.numel(), dtype=np.float32).reshape(
+                m.weight.shape
+            )
+        )
+    )
     x = torch.linspace(-1, 1, 8 * 24 * 24).view(1, 8, 24, 24).repeat(6, 1, 1, 1)
     for i, t in enumerate(m(x).detach()):
         out[f"image{i}"] = digest(t)
+
+    # Neighbouring calls, without others between.
+    a = torch.linspace(-1, 1, 2 * 40 * 40).view(2, 40, 40)
+    for name, f in (
+        ("mm", lambda: torch.mm(a[0], a[1])),
+        ("bmm", lambda: torch.bmm(a, a)),
+        ("mv", lambda: torch.mv(a[0], a[1, 0])),
+        ("linear", lambda: torch.nn.functional.linear(a[0], a[1])),
+    ):
+        for i in range(8):
+            out[f"again_{name}{i}"] = digest(f())
 
     # Python threads, and the backward passes that they start.
     def task(i: int) -> None:
