@@ -2,9 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Loop structure after Goto and van de Geijn (2008), with the loop over k inside the block of
- * C: rounding makes the arithmetic so much dearer than packing that a block packs its own
- * panels of A and B, and blocks share nothing, which leaves threads nothing to wait for.
+ * Loop structure after Goto and van de Geijn (2008), with the loop over k inside the
+ * block of C: rounding makes the arithmetic so much dearer than packing that a block
+ * packs its own panels of A and B, and blocks share nothing, which leaves threads nothing
+ * to wait for.
  */
 #ifndef FZ_GEMM_H
 #define FZ_GEMM_H
@@ -13,19 +14,19 @@
 #include "kernels.h"
 #include "workspace.h"
 
-/* A block of C, and the length of a run of k under one opening of its strands. Part of the
- * definition of the result (KC) or of the choice between two paths that agree (MC, NC): never
- * a function of ISA, cache or threads. */
+/* A block of C, and the length of a run of k under one opening of its strands. Part of
+ * the definition of the result (KC) or of the choice between two paths that agree (MC,
+ * NC): never a function of ISA, cache or threads. */
 #define MC 64
 #define NC 128
 #define KC 256
-#define MR 4                   /* rows of a packed panel of A */
+#define MR 4 /* rows of a packed panel of A */
 
 /* Products below this many multiply-adds stay on the calling thread. */
 #define FZ_PARALLEL_FMAS 32768
 
-/* Strands of row i are opened with (key, i, index of the k block, column); the two roundings
- * of alpha and beta have a block index of their own. */
+/* Strands of row i are opened with (key, i, index of the k block, column); the two
+ * roundings of alpha and beta have a block index of their own. */
 #define FZ_EPILOGUE 0xffffffffu
 
 /* Largest magnitude, and smallest but zero, of a packed panel. */
@@ -72,7 +73,8 @@ FZ_INLINE uint32_t fz_top_u32(vw a)
     return top;
 }
 
-/* n elements, whole vectors. The minimum costs as much again: 0 where it is not wanted. */
+/* n elements, whole vectors. The minimum costs as much again: 0 where it is not wanted.
+ */
 FZ_INLINE fz_range fz_range_f32(const f32 *p, ptrdiff_t n, int want_min)
 {
     /* -a as an unsigned number falls with a, and is 0 for a = 0 */
@@ -86,7 +88,7 @@ FZ_INLINE fz_range fz_range_f32(const f32 *p, ptrdiff_t n, int want_min)
     }
     uint32_t h = fz_top_u32(hi), l = -fz_top_u32(lo);
     if (!l)
-        l = 0x7f800000;                               /* all zero: no smallest number */
+        l = 0x7f800000; /* all zero: no smallest number */
     f32 fh, fl;
     memcpy(&fh, &h, 4);
     memcpy(&fl, &l, 4);
@@ -103,7 +105,7 @@ FZ_INLINE fz_range fz_range_f64(const f64 *p, ptrdiff_t n, int want_min)
         vi x = (vi)vd_load(p + i);
         vw a = (vw)(x & upper);
         if (want_min) {
-            a |= fz_min_u32((vw)(x << 32), (vw)one);  /* not zero, if only below */
+            a |= fz_min_u32((vw)(x << 32), (vw)one); /* not zero, if only below */
             lo = fz_max_u32(lo, -a);
         }
         hi = fz_max_u32(hi, a);
@@ -120,8 +122,8 @@ FZ_INLINE fz_range fz_range_f64(const f64 *p, ptrdiff_t n, int want_min)
 }
 
 /* Run body(arg, 0 .. n-1), shared where the work is worth it. */
-static inline void fz_share(const fz_job *job, f64 work, void (*body)(void *, int), void *arg,
-                            int n)
+static inline void fz_share(const fz_job *job, f64 work, void (*body)(void *, int),
+                            void *arg, int n)
 {
     if (n > 1 && job->threads && work >= FZ_PARALLEL_FMAS && job->threads->max() > 1) {
         job->threads->run(body, arg, n);

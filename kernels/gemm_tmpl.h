@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Included with T (f32 or f64), IS_F32, NAME(base) and UNIT (columns processed together), and
- * with fast_block() defined: the microkernels that are quicker and give the same result.
+ * Included with T (f32 or f64), IS_F32, NAME(base) and UNIT (columns processed together),
+ * and with fast_block() defined: the microkernels that are quicker and give the same
+ * result.
  */
 
 typedef struct product {
@@ -15,7 +16,7 @@ typedef struct product {
     T *c;
     ptrdiff_t rsa, csa, rsb, csb, rsc, csc;
     ptrdiff_t blocks_j;
-    unsigned ftz;                                     /* the host's FTZ and DAZ bits */
+    unsigned ftz; /* the host's FTZ and DAZ bits */
 } product;
 
 /* One block of C and its scratch. */
@@ -23,10 +24,10 @@ typedef struct block {
     const product *p;
     ptrdiff_t i0, j0;
     int rows, cols;
-    T *sum;                                           /* MC x NC */
-    void *pa, *pb;                                    /* packed panels */
-    f64 bound;                                        /* of |sum|, so far */
-    int deep;  /* f64: no sum near the subnormals */
+    T *sum;        /* MC x NC */
+    void *pa, *pb; /* packed panels */
+    f64 bound;     /* of |sum|, so far */
+    int deep;      /* f64: no sum near the subnormals */
 } block;
 
 /* ---- packing ----------------------------------------------------------------------- */
@@ -81,8 +82,8 @@ static void pack_b(const block *b, ptrdiff_t k0, int kc, T *dst)
 /* ---- any law, any operands --------------------------------------------------------- */
 
 /* Rows of one unit, each multiply-add by fz_op: the definition of the product. */
-FZ_INLINE void any_unit(const block *b, fz_law l, int row, int col, int kc, uint32_t kblock,
-                        const T *pa, const T *pb)
+FZ_INLINE void any_unit(const block *b, fz_law l, int row, int col, int kc,
+                        uint32_t kblock, const T *pa, const T *pb)
 {
     enum { VECS = UNIT / L };
     T *sum = b->sum + row * NC + col;
@@ -98,8 +99,9 @@ FZ_INLINE void any_unit(const block *b, fz_law l, int row, int col, int kc, uint
             fz_lanes_step(st, l, UNIT);
         const vd a = vd_set(pa[k * MR]);
         for (int v = 0; v < VECS; v++)
-            acc[v] = fz_op(PRISM_FMA, l, a, fz_load(pb + k * UNIT, IS_F32, fz_at(l, v), skip),
-                           acc[v], fz_word(st, l, v, k));
+            acc[v] = fz_op(PRISM_FMA, l, a,
+                           fz_load(pb + k * UNIT, IS_F32, fz_at(l, v), skip), acc[v],
+                           fz_word(st, l, v, k));
     }
     for (int v = 0; v < VECS; v++)
         fz_store(sum, IS_F32, fz_at(l, v), skip, acc[v]);
@@ -113,15 +115,18 @@ static void any_block(const block *b, int kc, uint32_t kblock)
         for (int i = 0; i < b->rows; i++) {
             const T *a = pa + i / MR * MR * kc + i % MR, *u = pb + j * kc;
             if (l.mode == PRISM_SR && !l.wide)
-                any_unit(b, (fz_law){PRISM_SR, l.t, l.r, 0, IS_F32}, i, j, kc, kblock, a, u);
+                any_unit(b, (fz_law){PRISM_SR, l.t, l.r, 0, IS_F32}, i, j, kc, kblock, a,
+                         u);
             else if (l.mode == PRISM_SR)
-                any_unit(b, (fz_law){PRISM_SR, l.t, l.r, 1, IS_F32}, i, j, kc, kblock, a, u);
+                any_unit(b, (fz_law){PRISM_SR, l.t, l.r, 1, IS_F32}, i, j, kc, kblock, a,
+                         u);
             else if (l.mode == PRISM_UD)
                 any_unit(b, fz_law_of(PRISM_UD, IS_F32, l.t), i, j, kc, kblock, a, u);
             else if (l.mode == PRISM_CESTAC)
                 any_unit(b, fz_law_of(PRISM_CESTAC, IS_F32, l.t), i, j, kc, kblock, a, u);
             else
-                any_unit(b, fz_law_of(PRISM_NEAREST, IS_F32, l.t), i, j, kc, kblock, a, u);
+                any_unit(b, fz_law_of(PRISM_NEAREST, IS_F32, l.t), i, j, kc, kblock, a,
+                         u);
         }
 }
 
@@ -147,8 +152,8 @@ static void finish(const block *b)
                 if (p->beta != 0)
                     for (int q = 0; q < cols; q++)
                         was[q] = c[q * p->csc];
-                fz_lanes_open(st, l, UNIT, p->job->key, (uint32_t)(b->i0 + i), FZ_EPILOGUE,
-                              (uint32_t)(b->j0 + j));
+                fz_lanes_open(st, l, UNIT, p->job->key, (uint32_t)(b->i0 + i),
+                              FZ_EPILOGUE, (uint32_t)(b->j0 + j));
                 for (int v = 0; v < VECS && p->beta != 0 && p->beta != 1; v++) {
                     int e = fz_at(l, v);
                     vd x = fz_load(was, IS_F32, e, skip);
@@ -186,7 +191,9 @@ static void body(void *arg, int index)
 {
     const product *p = arg;
     char *space = fz_workspace();
-    block b = {p, index / p->blocks_j * MC, index % p->blocks_j * NC, 0, 0, NULL, NULL, NULL, 0, 0};
+    block b = {
+        p, index / p->blocks_j * MC, index % p->blocks_j * NC, 0, 0, NULL, NULL, NULL, 0,
+        0};
     b.rows = (int)(p->m - b.i0 < MC ? p->m - b.i0 : MC);
     b.cols = (int)(p->n - b.j0 < NC ? p->n - b.j0 : NC);
     b.pa = space;
@@ -216,12 +223,28 @@ void NAME(fz_gemm)(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T a
     if (m <= 0 || n <= 0)
         return;
     if (m > 1 && (n == 1 || (rsc == 1 && csc != 1))) {
-        /* lanes run along the unit stride of C, or along its only column: the transpose */
+        /* lanes run along the unit stride of C, or along its only column: the transpose
+         */
         NAME(fz_gemm)(job, n, m, k, alpha, b, csb, rsb, a, csa, rsa, beta, c, csc, rsc);
         return;
     }
-    product p = {job, fz_law_of(job->mode, IS_F32, job->t), m, n, k > 0 ? k : 0, alpha, beta,
-                 a, b, c, rsa, csa, rsb, csb, rsc, csc, (n + NC - 1) / NC,
+    product p = {job,
+                 fz_law_of(job->mode, IS_F32, job->t),
+                 m,
+                 n,
+                 k > 0 ? k : 0,
+                 alpha,
+                 beta,
+                 a,
+                 b,
+                 c,
+                 rsa,
+                 csa,
+                 rsb,
+                 csb,
+                 rsc,
+                 csc,
+                 (n + NC - 1) / NC,
                  _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
     ptrdiff_t blocks = (m + MC - 1) / MC * p.blocks_j;
     fz_share(job, (f64)m * (f64)n * (f64)(p.k + 1), body, &p, (int)blocks);

@@ -19,7 +19,8 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
 
 #include "gemm_tmpl.h"
 
-/* ---- packing for SR: f64, B scaled, its columns in the order of a strand's halves --- */
+/* ---- packing for SR: f64, B scaled, its columns in the order of a strand's halves ---
+ */
 
 static void widen_a(const f32 *src, ptrdiff_t n, f64 *dst)
 {
@@ -34,7 +35,8 @@ static void widen_b(const f32 *src, ptrdiff_t n, f64 *dst)
     const fz_law l = {PRISM_SR, 24, 29, 0, 1};
     for (ptrdiff_t i = 0; i < n; i += UNIT)
         for (int v = 0; v < UNIT / L; v++)
-            vd_store(dst + i + v * L, fz_load(src + i, 1, fz_at(l, v), fz_gap(l)) * scale);
+            vd_store(dst + i + v * L,
+                     fz_load(src + i, 1, fz_at(l, v), fz_gap(l)) * scale);
 }
 
 /* ---- SR ---------------------------------------------------------------------------- */
@@ -42,8 +44,8 @@ static void widen_b(const f32 *src, ptrdiff_t n, f64 *dst)
 /* HALF vectors hold lanes 0-3 of a unit's strands, HALF more its lanes 4-7; NV states. */
 #define HALF NV
 
-FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, int row, int col,
-                       int kc, uint32_t kblock, const f64 *pa, const f64 *pb)
+FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, int row,
+                       int col, int kc, uint32_t kblock, const f64 *pa, const f64 *pb)
 {
     const int r = 53 - t;
     const fz_law l = {PRISM_SR, 24, 29, 0, 1};
@@ -55,7 +57,8 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
             fz_lanes_open(st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
                           kblock, (uint32_t)(b->j0 + col + u * UNIT));
             for (int v = 0; v < 2 * HALF; v++)
-                acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) * vd_set(FZ_SCALE)
+                acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) *
+                                            vd_set(FZ_SCALE)
                                       : vd_set(0);
         }
     for (int k = 0; k < kc; k++) {
@@ -79,7 +82,8 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
         for (int u = 0; u < U; u++) {
             f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
             for (int v = 0; v < 2 * HALF; v++)
-                fz_store(sum, 1, fz_at(l, v), fz_gap(l), acc[i][u][v] * vd_set(FZ_UNSCALE));
+                fz_store(sum, 1, fz_at(l, v), fz_gap(l),
+                         acc[i][u][v] * vd_set(FZ_UNSCALE));
         }
 }
 
@@ -114,7 +118,7 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
                 const vf x = vf_load(pb + (u * kc + k) * UNIT);
                 for (int i = 0; i < R; i++) {
                     acc[i][u] = fz_native_f32(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
-                                            bits[i][u]);
+                                              bits[i][u]);
                     if (l.r)
                         bits[i][u] += bits[i][u];
                 }
@@ -129,8 +133,8 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
 /* ---- tiles of a block -------------------------------------------------------------- */
 
 /* One tile of R rows and U units by the path of the mode. pa: f64 for SR, f32 else. */
-FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U, const block *b,
-                    int row, int col, int kc, uint32_t kblock)
+FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U,
+                    const block *b, int row, int col, int kc, uint32_t kblock)
 {
     ptrdiff_t at_a = (ptrdiff_t)row * kc, at_b = (ptrdiff_t)col * kc;
     if (mode == PRISM_SR)
@@ -143,8 +147,10 @@ FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U, co
 #endif
 }
 
-/* Few rows: more columns at once, so that as many chains of additions run side by side. */
-FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc, uint32_t kblock)
+/* Few rows: more columns at once, so that as many chains of additions run side by side.
+ */
+FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc,
+                     uint32_t kblock)
 {
     for (int j = 0; j < b->cols;) {
         int units = (b->cols - j + UNIT - 1) / UNIT, step = 1;

@@ -22,8 +22,8 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
 /* Vectors, and as many states, of a unit. */
 #define VECS (UNIT / L)
 
-FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block *b, int row,
-                    int col, int kc, uint32_t kblock)
+FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block *b,
+                    int row, int col, int kc, uint32_t kblock)
 {
     const int V = U * VECS;
     const fz_law l = fz_law_of(mode, 0, 53);
@@ -33,8 +33,8 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
     vi st[R][V];
     for (int i = 0; i < R; i++) {
         f64 *sum = b->sum + (row + i) * NC + col;
-        fz_lanes_open(st[i], l, U * UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i), kblock,
-                      (uint32_t)(b->j0 + col));
+        fz_lanes_open(st[i], l, U * UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
+                      kblock, (uint32_t)(b->j0 + col));
         for (int v = 0; v < V; v++)
             acc[i][v] = kblock ? vd_load(sum + v * L) : vd_set(0);
     }
@@ -62,8 +62,8 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
                 for (int v = 0; v < V; v++) {
                     const vd x = vd_load(pb + (v / VECS * kc + k) * UNIT + v % VECS * L);
                     for (int i = 0; i < R; i++) {
-                        acc[i][v] = fz_native_f64(mode, vd_set(pa[k * MR + i]), x, acc[i][v],
-                                                bits[i][v]);
+                        acc[i][v] = fz_native_f64(mode, vd_set(pa[k * MR + i]), x,
+                                                  acc[i][v], bits[i][v]);
                         if (l.r)
                             bits[i][v] += bits[i][v];
                     }
@@ -76,8 +76,8 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
 }
 
 /* Units side by side: with 8 lanes a unit is one vector, four chains too few for SR. */
-FZ_INLINE void tile_rows(enum prism_mode mode, const int U, const block *b, int i, int j, int kc,
-                         uint32_t kblock)
+FZ_INLINE void tile_rows(enum prism_mode mode, const int U, const block *b, int i, int j,
+                         int kc, uint32_t kblock)
 {
     switch (b->rows - i) {
     case 1: tile(mode, 1, U, b, i, j, kc, kblock); break;

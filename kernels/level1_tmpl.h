@@ -2,11 +2,12 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Included with T, IS_F32, NAME(base), and what serves the type: SCALAR_ADD, RANGE, NATIVE. Vectors with a stride go through a buffer of one
- * chunk; a chunk is the work of one thread and has strands of its own.
+ * Included with T, IS_F32, NAME(base), and what serves the type: SCALAR_ADD, RANGE,
+ * NATIVE. Vectors with a stride go through a buffer of one chunk; a chunk is the work of
+ * one thread and has strands of its own.
  */
 
-#define GROUP 32               /* lanes, and partial sums of a dot product */
+#define GROUP 32 /* lanes, and partial sums of a dot product */
 
 typedef struct NAME(vectors) {
     const fz_job *job;
@@ -18,8 +19,8 @@ typedef struct NAME(vectors) {
     unsigned ftz;
 } NAME(vectors);
 
-/* Elements i .. i+31 of x in buf, `fill` beyond the end; or where they lie, if they can be
- * used there. */
+/* Elements i .. i+31 of x in buf, `fill` beyond the end; or where they lie, if they can
+ * be used there. */
 FZ_INLINE const T *NAME(gather)(const T *x, ptrdiff_t inc, int n, T *buf, T fill)
 {
     if (inc == 1 && n >= GROUP)
@@ -29,8 +30,8 @@ FZ_INLINE const T *NAME(gather)(const T *x, ptrdiff_t inc, int n, T *buf, T fill
     return buf;
 }
 
-/* One row or chunk: y = round(alpha*x + y), or y = round(alpha*y) where x is NULL. Strands are
- * those of (key, a, b). */
+/* One row or chunk: y = round(alpha*x + y), or y = round(alpha*y) where x is NULL.
+ * Strands are those of (key, a, b). */
 FZ_INLINE void NAME(update)(fz_law l, prism_key key, uint32_t a, uint32_t b, ptrdiff_t n,
                             T alpha, const T *x, ptrdiff_t incx, T *y, ptrdiff_t incy)
 {
@@ -67,17 +68,19 @@ static void NAME(update_law)(fz_law l, prism_key key, uint32_t a, uint32_t b, pt
 {
     const int full = IS_F32 ? 24 : 53;
     if (l.mode == PRISM_SR && l.t == full)
-        NAME(update)(fz_law_of(PRISM_SR, IS_F32, full), key, a, b, n, alpha, x, incx, y, incy);
+        NAME(update)
+        (fz_law_of(PRISM_SR, IS_F32, full), key, a, b, n, alpha, x, incx, y, incy);
     else if (l.mode == PRISM_SR)
         NAME(update)(l, key, a, b, n, alpha, x, incx, y, incy);
     else if (l.mode == PRISM_UD)
-        NAME(update)(fz_law_of(PRISM_UD, IS_F32, l.t), key, a, b, n, alpha, x, incx, y, incy);
+        NAME(update)
+        (fz_law_of(PRISM_UD, IS_F32, l.t), key, a, b, n, alpha, x, incx, y, incy);
     else if (l.mode == PRISM_CESTAC)
-        NAME(update)(fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, a, b, n, alpha, x, incx, y,
-                     incy);
+        NAME(update)
+        (fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, a, b, n, alpha, x, incx, y, incy);
     else
-        NAME(update)(fz_law_of(PRISM_NEAREST, IS_F32, l.t), key, a, b, n, alpha, x, incx, y,
-                     incy);
+        NAME(update)
+        (fz_law_of(PRISM_NEAREST, IS_F32, l.t), key, a, b, n, alpha, x, incx, y, incy);
 }
 
 static void NAME(update_chunk)(void *arg, int index)
@@ -86,24 +89,33 @@ static void NAME(update_chunk)(void *arg, int index)
     const ptrdiff_t at = (ptrdiff_t)index * FZ_DOT_CHUNK;
     const ptrdiff_t n = p->n - at < FZ_DOT_CHUNK ? p->n - at : FZ_DOT_CHUNK;
     const unsigned old = fz_csr_set(p->ftz);
-    NAME(update_law)(p->law, p->job->key, (uint32_t)index, 0, n, p->alpha,
-                     p->x ? p->x + at * p->incx : NULL, p->incx, p->y + at * p->incy, p->incy);
+    NAME(update_law)
+    (p->law, p->job->key, (uint32_t)index, 0, n, p->alpha,
+     p->x ? p->x + at * p->incx : NULL, p->incx, p->y + at * p->incy, p->incy);
     fz_csr_restore(old);
 }
 
-void NAME(fz_axpy)(const fz_job *job, ptrdiff_t n, T alpha, const T *x, ptrdiff_t incx, T *y,
-                   ptrdiff_t incy)
+void NAME(fz_axpy)(const fz_job *job, ptrdiff_t n, T alpha, const T *x, ptrdiff_t incx,
+                   T *y, ptrdiff_t incy)
 {
-    NAME(vectors) p = {.job = job, .law = fz_law_of(job->mode, IS_F32, job->t), .n = n,
-                       .incx = incx, .incy = incy, .alpha = alpha, .x = x, .y = y,
-                       .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
+    NAME(vectors)
+    p = {.job = job,
+         .law = fz_law_of(job->mode, IS_F32, job->t),
+         .n = n,
+         .incx = incx,
+         .incy = incy,
+         .alpha = alpha,
+         .x = x,
+         .y = y,
+         .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
     /* with incy == 0 every element is the same number: one after the other */
     const int chunks = (int)((n + FZ_DOT_CHUNK - 1) / FZ_DOT_CHUNK);
     if (incy == 0) {
         const unsigned old = fz_csr_set(p.ftz);
         for (ptrdiff_t i = 0; i < n; i++)
-            NAME(update_law)(p.law, job->key, (uint32_t)i, (uint32_t)(i >> 32) | 1u << 31, 1,
-                             alpha, x + i * incx, 1, y, 1);
+            NAME(update_law)
+            (p.law, job->key, (uint32_t)i, (uint32_t)(i >> 32) | 1u << 31, 1, alpha,
+             x + i * incx, 1, y, 1);
         fz_csr_restore(old);
         return;
     }
@@ -112,9 +124,14 @@ void NAME(fz_axpy)(const fz_job *job, ptrdiff_t n, T alpha, const T *x, ptrdiff_
 
 void NAME(fz_scal)(const fz_job *job, ptrdiff_t n, T alpha, T *x, ptrdiff_t incx)
 {
-    NAME(vectors) p = {.job = job, .law = fz_law_of(job->mode, IS_F32, job->t), .n = n,
-                       .incy = incx, .alpha = alpha, .y = x,
-                       .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
+    NAME(vectors)
+    p = {.job = job,
+         .law = fz_law_of(job->mode, IS_F32, job->t),
+         .n = n,
+         .incy = incx,
+         .alpha = alpha,
+         .y = x,
+         .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
     fz_share(job, (f64)n, NAME(update_chunk), &p,
              (int)((n + FZ_DOT_CHUNK - 1) / FZ_DOT_CHUNK));
 }
@@ -124,20 +141,20 @@ void NAME(fz_scal)(const fz_job *job, ptrdiff_t n, T alpha, T *x, ptrdiff_t incx
 /* Rows of GROUP elements of a chunk: contiguous, the last padded with zeros. */
 typedef struct NAME(rows) {
     const T *x, *y;
-    ptrdiff_t full;                                   /* rows in x and y */
-    int rest;                                         /* one more, here */
+    ptrdiff_t full; /* rows in x and y */
+    int rest;       /* one more, here */
     T tail_x[GROUP], tail_y[GROUP];
 } NAME(rows);
 
-FZ_INLINE const T *NAME(row)(const NAME(rows) *r, int of_y, ptrdiff_t i)
+FZ_INLINE const T *NAME(row)(const NAME(rows) * r, int of_y, ptrdiff_t i)
 {
     if (i == r->full)
         return of_y ? r->tail_y : r->tail_x;
     return (of_y ? r->y : r->x) + i * GROUP;
 }
 
-static void NAME(rows_of)(NAME(rows) *r, ptrdiff_t n, const T *x, ptrdiff_t incx, const T *y,
-                          ptrdiff_t incy)
+static void NAME(rows_of)(NAME(rows) * r, ptrdiff_t n, const T *x, ptrdiff_t incx,
+                          const T *y, ptrdiff_t incy)
 {
     T *space = fz_workspace();
     r->full = n / GROUP;
@@ -159,7 +176,7 @@ static void NAME(rows_of)(NAME(rows) *r, ptrdiff_t n, const T *x, ptrdiff_t incx
 }
 
 /* The partial sums by the quicker step of the mode; 0: its preconditions do not hold. */
-FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism_key key,
+FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) * rows, prism_key key,
                              uint32_t chunk, unsigned ftz, T sum[GROUP])
 {
     const fz_law l = fz_law_of(mode, IS_F32, IS_F32 ? 24 : 53);
@@ -169,8 +186,9 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
         const int min = WANTS_MIN(mode, l.t, ftz);
         fz_range a = RANGE(NAME(row)(rows, of_y, 0), rows->full * GROUP, min);
         fz_range b = RANGE(NAME(row)(rows, of_y, rows->full), GROUP, min);
-        r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max, a.min < b.min ? a.min : b.min};
-        if (!(b.max < 0x1p1023))  /* inf, or NaN, which < passes over */
+        r[of_y] = (fz_range){!(a.max < b.max) ? a.max : b.max,
+                             a.min < b.min ? a.min : b.min};
+        if (!(b.max < 0x1p1023)) /* inf, or NaN, which < passes over */
             return 0;
     }
     if (mode != PRISM_SR && !FZ_HAVE_FMA)
@@ -184,7 +202,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
         return 0;
 #endif
     const int every = fz_law_every(l), skip = fz_gap(l);
-    (void)every;  /* without an fma only SR comes here */
+    (void)every; /* without an fma only SR comes here */
     vi st[FZ_STATES(GROUP, 1)];
     fz_lanes_open(st, l, GROUP, key, chunk, 0, 0);
     _mm_setcsr(fz_fast_csr(mode, IS_F32));
@@ -201,7 +219,8 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
                 vd x = fz_load(px, IS_F32, fz_at(l, v), skip);
                 vd y = fz_load(py, IS_F32, fz_at(l, v), skip);
 #if IS_F32
-                acc[v] = fz_sr_f32(x, y * vd_set(FZ_SCALE), acc[v], fz_word(st, l, v, 0), 29);
+                acc[v] = fz_sr_f32(x, y * vd_set(FZ_SCALE), acc[v], fz_word(st, l, v, 0),
+                                   29);
 #else
                 acc[v] = fz_sr_f64(x, y, acc[v], st[v]);
 #endif
@@ -247,8 +266,8 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) *rows, prism
 }
 
 /* The partial sums of a chunk, and their tree. */
-FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk, const NAME(rows) *rows,
-                          unsigned ftz)
+FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk,
+                          const NAME(rows) * rows, unsigned ftz)
 {
     enum { VECS = GROUP / L };
     const int skip = fz_gap(l), every = fz_law_every(l);
@@ -260,7 +279,7 @@ FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk, const NAME(ro
         fast = NAME(dot_fast)(l.mode, rows, key, chunk, ftz, sum);
     _mm_setcsr(FZ_CSR_MASKS | FZ_CSR_RN | ftz);
     fz_lanes_open(st, l, GROUP, key, chunk, 0, 0);
-    if (fast) {                                       /* spend the words it used */
+    if (fast) { /* spend the words it used */
         for (ptrdiff_t i = every; l.r && i < steps; i += every)
             fz_lanes_step(st, l, GROUP);
     } else {
@@ -289,7 +308,8 @@ FZ_INLINE T NAME(dot_run)(fz_law l, prism_key key, uint32_t chunk, const NAME(ro
         T next[GROUP];
         for (int v = 0; v < VECS; v++) {
             int e = fz_at(l, v);
-            vd a = fz_load(sum, IS_F32, e, skip), b = fz_load(sum + half, IS_F32, e, skip);
+            vd a = fz_load(sum, IS_F32, e, skip),
+               b = fz_load(sum + half, IS_F32, e, skip);
             fz_store(next, IS_F32, e, skip,
                      fz_op(PRISM_ADD, l, a, b, a, fz_word(st, l, v, used % 64)));
         }
@@ -317,7 +337,8 @@ static void NAME(dot_chunk)(void *arg, int index)
     else if (l.mode == PRISM_UD)
         r = NAME(dot_run)(fz_law_of(PRISM_UD, IS_F32, l.t), key, chunk, &rows, p->ftz);
     else if (l.mode == PRISM_CESTAC)
-        r = NAME(dot_run)(fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, chunk, &rows, p->ftz);
+        r = NAME(dot_run)(fz_law_of(PRISM_CESTAC, IS_F32, l.t), key, chunk, &rows,
+                          p->ftz);
     else
         r = NAME(dot_run)(l, key, chunk, &rows, p->ftz);
     p->partial[index] = r;
@@ -332,9 +353,14 @@ T NAME(fz_dot)(const fz_job *job, ptrdiff_t n, const T *x, ptrdiff_t incx, const
     T partial[BATCH], total = 0;
     const fz_law l = fz_law_of(job->mode, IS_F32, job->t);
     const prism_key joins = prism_key_derive(job->key, 1);
-    NAME(vectors) p = {.job = job, .law = l, .incx = incx, .incy = incy,
-                       .y = (T *)(uintptr_t)y, .partial = partial,
-                       .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
+    NAME(vectors)
+    p = {.job = job,
+         .law = l,
+         .incx = incx,
+         .incy = incy,
+         .y = (T *)(uintptr_t)y,
+         .partial = partial,
+         .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
     int first = 1;
     for (ptrdiff_t done = 0, batch = 0; done < n; batch++) {
         ptrdiff_t m = n - done < BATCH * FZ_DOT_CHUNK ? n - done : BATCH * FZ_DOT_CHUNK;
@@ -369,21 +395,25 @@ static void NAME(ger_rows)(void *arg, int index)
 {
     const NAME(vectors) *p = arg;
     const ptrdiff_t end = (index + 1) * (ptrdiff_t)MC < p->n ? (index + 1) * (ptrdiff_t)MC
-                                                              : p->n;
+                                                             : p->n;
     const unsigned old = fz_csr_set(p->ftz);
     for (ptrdiff_t i = index * (ptrdiff_t)MC; i < end; i++)
-        NAME(update_law)(p->law, p->job->key, (uint32_t)i, 1, p->n2, p->x[i * p->incx],
-                         p->partial, 1, p->y + i * p->rsa, p->csa);
+        NAME(update_law)
+        (p->law, p->job->key, (uint32_t)i, 1, p->n2, p->x[i * p->incx], p->partial, 1,
+         p->y + i * p->rsa, p->csa);
     fz_csr_restore(old);
 }
 
 void NAME(fz_ger)(const fz_job *job, ptrdiff_t m, ptrdiff_t n, T alpha, const T *x,
-                  ptrdiff_t incx, const T *y, ptrdiff_t incy, T *a, ptrdiff_t rsa, ptrdiff_t csa)
+                  ptrdiff_t incx, const T *y, ptrdiff_t incy, T *a, ptrdiff_t rsa,
+                  ptrdiff_t csa)
 {
     if (m <= 0 || n <= 0 || alpha == 0)
         return;
-    NAME(vectors) p = {.job = job, .law = fz_law_of(job->mode, IS_F32, job->t),
-                       .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
+    NAME(vectors)
+    p = {.job = job,
+         .law = fz_law_of(job->mode, IS_F32, job->t),
+         .ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
     /* alpha*y, rounded, a stretch of columns at a time; y's own key */
     enum { COLUMNS = 4096 };
     for (ptrdiff_t j = 0; j < n; j += COLUMNS) {

@@ -2,21 +2,22 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * f32: stochastic rounding carries the float sums in f64, scaled by 2^-896. The scale puts the
- * float's subnormal range onto the f64's: 2^-126 becomes 2^-1022, and the spacing 2^-149
- * becomes 29 bits above the f64's own, as it is for normal numbers. So one fma, one integer
- * addition of 29 random bits and one mask are the law, subnormals included: the f64 rounding
- * of the fma is F's rounding to r bits. Only overflow has to be ruled out beforehand.
+ * f32: stochastic rounding carries the float sums in f64, scaled by 2^-896. The scale
+ * puts the float's subnormal range onto the f64's: 2^-126 becomes 2^-1022, and the
+ * spacing 2^-149 becomes 29 bits above the f64's own, as it is for normal numbers. So one
+ * fma, one integer addition of 29 random bits and one mask are the law, subnormals
+ * included: the f64 rounding of the fma is F's rounding to r bits. Only overflow has to
+ * be ruled out beforehand.
  *
- * nearest and ud need the nearest float only, which the f32 fma gives; cestac the two directed
- * ones, which it gives with rounding upward as fma(a,b,c) and -(-(ab)-c).
+ * nearest and ud need the nearest float only, which the f32 fma gives; cestac the two
+ * directed ones, which it gives with rounding upward as fma(a,b,c) and -(-(ab)-c).
  *
- * f64: stochastic rounding of x = a*b + c with rounding toward zero throughout: TwoProd and TwoSum
- * give x = s + rho, where TwoSum's rest is faithful, not exact, under directed rounding
- * (Boldo, Graillat and Muller 2017), which moves F by less than one unit of 2^-52 and leaves
- * exact results exact. RZ(s + rho) is a, the neighbour nearer zero; its exponent gives the
- * spacing, also at powers of two; and RZ(s + (rho + u*spacing)) with u uniform in [0, 1) is b
- * with probability (x - a)/(b - a).
+ * f64: stochastic rounding of x = a*b + c with rounding toward zero throughout: TwoProd
+ * and TwoSum give x = s + rho, where TwoSum's rest is faithful, not exact, under directed
+ * rounding (Boldo, Graillat and Muller 2017), which moves F by less than one unit of
+ * 2^-52 and leaves exact results exact. RZ(s + rho) is a, the neighbour nearer zero; its
+ * exponent gives the spacing, also at powers of two; and RZ(s + (rho + u*spacing)) with u
+ * uniform in [0, 1) is b with probability (x - a)/(b - a).
  */
 #ifndef FZ_STEP_H
 #define FZ_STEP_H
@@ -34,7 +35,7 @@ FZ_INLINE vd fz_sr_f32(vd a, vd b, vd c, vi w, int r)
 #if FZ_HAVE_FMA
     vd x = vd_fma(a, b, c);
 #else
-    vd x = a * b + c;  /* the product is exact: fz_fast_f32 */
+    vd x = a * b + c; /* the product is exact: fz_fast_f32 */
 #endif
     return (vd)(((vi)x + w) & ~vi_set((INT64_C(1) << r) - 1));
 }
@@ -48,7 +49,8 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
         return r;
     if (mode == PRISM_UD) {
 #if FZ_VBYTES == 64
-        __mmask16 moves = _mm512_test_epi32_mask((__m512i)r, _mm512_set1_epi32(0x7fffffff));
+        __mmask16 moves = _mm512_test_epi32_mask((__m512i)r,
+                                                 _mm512_set1_epi32(0x7fffffff));
         __m512i by = _mm512_or_si512(_mm512_srai_epi32((__m512i)~st, 31),
                                      _mm512_set1_epi32(1));
         return (vf)_mm512_mask_add_epi32((__m512i)r, moves, (__m512i)r, by);
@@ -60,7 +62,8 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
 #if FZ_VBYTES == 64
     __m512 minus = _mm512_fnmsub_ps(a, b, c);
     __m512 down = (__m512)((vw)minus ^ vw_set(INT32_MIN));
-    __mmask16 up = _mm512_movepi32_mask((__m512i)st) | _mm512_cmp_ps_mask(r, down, _CMP_EQ_OQ);
+    __mmask16 up = _mm512_movepi32_mask((__m512i)st) |
+                   _mm512_cmp_ps_mask(r, down, _CMP_EQ_OQ);
     return _mm512_mask_blend_ps(up, down, r);
 #else
     vf minus = _mm256_fnmsub_ps(a, b, c);
@@ -81,8 +84,8 @@ FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, int t, unsigned ftz)
 FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f64 bound,
                           unsigned ftz)
 {
-    /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and inf
-     * fail here as well. */
+    /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and
+     * inf fail here as well. */
     if (!(bound < 0x1p126))
         return 0;
     /* Every exact sum is a multiple of this: no subnormals, FTZ and DAZ cannot matter. */
@@ -97,17 +100,18 @@ FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f
 
 /* ---- f64 --------------------------------------------------------------------------- */
 
-/* a*b + c rounded to one of its neighbours; rounding direction toward zero, FTZ and DAZ set,
- * so that a zero's spacing, which is subnormal, costs nothing. 17 operations a vector with the
- * AES round, in a chain of 38 cycles from c to the result: hence many sums side by side. */
+/* a*b + c rounded to one of its neighbours; rounding direction toward zero, FTZ and DAZ
+ * set, so that a zero's spacing, which is subnormal, costs nothing. 17 operations a
+ * vector with the AES round, in a chain of 38 cycles from c to the result: hence many
+ * sums side by side. */
 FZ_INLINE vd fz_sr_f64(vd a, vd b, vd c, vi st)
 {
     const vd unit = vd_set(0x1p-52);
-    const vd u = (vd)((vi)((vu)st >> 12) | (vi)unit) - unit;   /* [0, 1) * 2^-52 */
+    const vd u = (vd)((vi)((vu)st >> 12) | (vi)unit) - unit; /* [0, 1) * 2^-52 */
     fz_sum p = fz_two_prod(a, b);
     vd s = c + p.s, t = s - c;
     vd rho = (c - (s - t)) + ((p.s - t) + p.rho);
-    vd e = (vd)((vi)(s + rho) & vi_set(~FZ_MANT));    /* sign and spacing * 2^52 */
+    vd e = (vd)((vi)(s + rho) & vi_set(~FZ_MANT)); /* sign and spacing * 2^52 */
 #if FZ_HAVE_FMA
     return s + vd_fma(e, u, rho);
 #else
@@ -123,12 +127,13 @@ FZ_INLINE vd fz_native_f64(enum prism_mode mode, vd a, vd b, vd c, vi st)
     if (mode == PRISM_NEAREST)
         return r;
     if (mode == PRISM_UD) {
-        vi by = (vi)(st >= 0) | 1;                    /* -1 where the bit is 0 */
+        vi by = (vi)(st >= 0) | 1; /* -1 where the bit is 0 */
         return (vd)((vi)r + (by & ~(vi)(r == 0)));
     }
 #if FZ_VBYTES == 64
     __m512d down = (__m512d)((vi)_mm512_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
-    __mmask8 up = _mm512_movepi64_mask((__m512i)st) | _mm512_cmp_pd_mask(r, down, _CMP_EQ_OQ);
+    __mmask8 up = _mm512_movepi64_mask((__m512i)st) |
+                  _mm512_cmp_pd_mask(r, down, _CMP_EQ_OQ);
     return _mm512_mask_blend_pd(up, down, r);
 #else
     vd down = (vd)((vi)_mm256_fnmsub_pd(a, b, c) ^ vi_set(INT64_MIN));
@@ -137,8 +142,8 @@ FZ_INLINE vd fz_native_f64(enum prism_mode mode, vd a, vd b, vd c, vi st)
 }
 #endif
 
-/* Every exact sum is a multiple of a.min * b.min * 2^-104: transforms are exact, noise and
- * results are normal numbers. */
+/* Every exact sum is a multiple of a.min * b.min * 2^-104: transforms are exact, noise
+ * and results are normal numbers. */
 FZ_INLINE int fz_deep_f64(fz_range a, fz_range b)
 {
     return a.min >= 0x1p-900 && b.min >= 0x1p-900 && a.min * b.min >= 0x1p-780;
@@ -151,8 +156,8 @@ FZ_INLINE int fz_wants_min_f64(enum prism_mode mode, int t, unsigned ftz)
 }
 
 /* As fz_fast_f32. SR needs `deep`; the others only where the host flushes. */
-FZ_INLINE int fz_fast_f64(enum prism_mode mode, fz_range a, fz_range b, f64 bound, int deep,
-                          unsigned ftz)
+FZ_INLINE int fz_fast_f64(enum prism_mode mode, fz_range a, fz_range b, f64 bound,
+                          int deep, unsigned ftz)
 {
     if (!(bound < 0x1p1000 && a.max < 0x1p900 && b.max < 0x1p900))
         return 0;

@@ -52,7 +52,7 @@ FZ_INLINE void run(enum prism_op op, fz_law l, size_t n, const void *a, const vo
             pc += LANES * size;
             po += LANES * size;
         }
-        if (rest) {                                   /* through a buffer of ones */
+        if (rest) { /* through a buffer of ones */
             f64 buf[4][LANES];
             for (int j = 0; j < 3; j++)
                 for (int i = 0; i < LANES; i++) {
@@ -76,8 +76,8 @@ FZ_INLINE void run(enum prism_op op, fz_law l, size_t n, const void *a, const vo
 /* ---- f32 at full precision, by the hardware's own rounding ------------------------- */
 
 /* nearest and ud need only the nearest float, cestac the two directed ones: with rounding
- * upward, up = op(a, b) and down = -op'(a, b), op' the operation that gives -x. All three are
- * the hardware's, subnormals and overflow included. */
+ * upward, up = op(a, b) and down = -op'(a, b), op' the operation that gives -x. All three
+ * are the hardware's, subnormals and overflow included. */
 FZ_INLINE int has_native(enum prism_op op, enum prism_mode mode)
 {
     if (mode == PRISM_SR || (op == PRISM_FMA && !FZ_HAVE_FMA))
@@ -102,13 +102,13 @@ FZ_INLINE vf native_op(enum prism_op op, vf a, vf b, vf c)
 #if FZ_HAVE_FMA
     default: return vf_fma(a, b, c);
 #else
-    default: return a * b + c;                        /* not reached: has_native */
+    default: return a * b + c; /* not reached: has_native */
 #endif
     }
 }
 
-static __attribute__((noinline, cold)) vf native_redo(enum prism_op op, vw lanes, vf a, vf b,
-                                                      vf c, vf x, vw bit)
+static __attribute__((noinline, cold)) vf native_redo(enum prism_op op, vw lanes, vf a,
+                                                      vf b, vf c, vf x, vw bit)
 {
     const fz_law l = fz_law_of(PRISM_CESTAC, 1, 24);
     const unsigned old = fz_csr_set(FZ_CSR_RN);
@@ -126,7 +126,7 @@ FZ_INLINE vf native_round(enum prism_op op, enum prism_mode mode, vf a, vf b, vf
     vf r = native_op(op, a, b, c);
     if (mode == PRISM_NEAREST)
         return r;
-    vw bit = ((vw)st << step % 32) >> 31;             /* all ones: up */
+    vw bit = ((vw)st << step % 32) >> 31; /* all ones: up */
     if (mode == PRISM_UD) {
         vw mag = (vw)r & 0x7fffffff;
         vw moves = (vw)(mag - 1 < 0x7f7fffff) & (vw)(mag != 0);
@@ -134,7 +134,7 @@ FZ_INLINE vf native_round(enum prism_op op, enum prism_mode mode, vf a, vf b, vf
     }
     int flip = op == PRISM_ADD || op == PRISM_SUB || op == PRISM_FMA;
     vf down = -native_op(op, -a, flip && op != PRISM_FMA ? -b : b, flip ? -c : c);
-    vw take = bit | (vw)(r == down);  /* +0 and -0 are equal: an exact +0 */
+    vw take = bit | (vw)(r == down); /* +0 and -0 are equal: an exact +0 */
     vf x = (vf)((take & (vw)r) | (~take & (vw)down));
     /* Near overflow one direction gives the largest float and the other inf: whether x
      * reached 2^128, beyond which inf is the only answer, takes the definition. */
@@ -148,7 +148,7 @@ FZ_INLINE vf native_round(enum prism_op op, enum prism_mode mode, vf a, vf b, vf
 FZ_INLINE void native_run(enum prism_op op, enum prism_mode mode, size_t n, const f32 *a,
                           const f32 *b, const f32 *c, f32 *out, prism_key key)
 {
-    enum { W = 2 * L, PER = LANES / W };  /* lanes of a vector, vectors a step */
+    enum { W = 2 * L, PER = LANES / W }; /* lanes of a vector, vectors a step */
     const fz_law l = fz_law_of(mode, 1, 24);
     vi st[FZ_STATES(LANES, 0)] = {0};
     size_t i = 0;
@@ -160,10 +160,11 @@ FZ_INLINE void native_run(enum prism_op op, enum prism_mode mode, size_t n, cons
             fz_lanes_step(st, l, LANES);
         if (n - i >= LANES) {
             for (int v = 0; v < PER; v++, i += W)
-                vf_store(out + i, native_round(op, mode, vf_load(a + i),
-                                               op == PRISM_SQRT ? vf_set(1) : vf_load(b + i),
-                                               op == PRISM_FMA ? vf_load(c + i) : vf_set(1),
-                                               st[v], step));
+                vf_store(out + i,
+                         native_round(op, mode, vf_load(a + i),
+                                      op == PRISM_SQRT ? vf_set(1) : vf_load(b + i),
+                                      op == PRISM_FMA ? vf_load(c + i) : vf_set(1), st[v],
+                                      step));
             continue;
         }
         for (int v = 0; i < n; v++) {
@@ -181,10 +182,11 @@ FZ_INLINE void native_run(enum prism_op op, enum prism_mode mode, size_t n, cons
     }
 }
 
-/* One instance a mode: the law's branches are gone from the loop. t and the shifts by it stay
- * variables, except at full precision. */
-FZ_INLINE void run_mode(enum prism_op op, int is_f32, size_t n, const void *a, const void *b,
-                        const void *c, void *out, enum prism_mode mode, int t, prism_key key)
+/* One instance a mode: the law's branches are gone from the loop. t and the shifts by it
+ * stay variables, except at full precision. */
+FZ_INLINE void run_mode(enum prism_op op, int is_f32, size_t n, const void *a,
+                        const void *b, const void *c, void *out, enum prism_mode mode,
+                        int t, prism_key key)
 {
     const int full = is_f32 ? 24 : 53;
     const unsigned ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ);
@@ -205,7 +207,8 @@ FZ_INLINE void run_mode(enum prism_op op, int is_f32, size_t n, const void *a, c
     else if (mode == PRISM_SR && is_f32 && t >= 21)
         run(op, (fz_law){PRISM_SR, t, 53 - t, 0, 1}, n, a, b, c, out, key);
     else if (mode == PRISM_SR)
-        run(op, (fz_law){PRISM_SR, t, is_f32 ? 53 - t : 52, 1, is_f32}, n, a, b, c, out, key);
+        run(op, (fz_law){PRISM_SR, t, is_f32 ? 53 - t : 52, 1, is_f32}, n, a, b, c, out,
+            key);
     else if (mode == PRISM_UD)
         run(op, fz_law_of(PRISM_UD, is_f32, t), n, a, b, c, out, key);
     else if (mode == PRISM_CESTAC)
@@ -241,8 +244,8 @@ static void op_f64(enum prism_op op, size_t n, const f64 *a, const f64 *b, const
     }
 }
 
-/* Conversions are bound by memory, and their vector forms are many (AVX2 has none for i64):
- * the definition, lane by lane, with the words of the array's strands. */
+/* Conversions are bound by memory, and their vector forms are many (AVX2 has none for
+ * i64): the definition, lane by lane, with the words of the array's strands. */
 static void cvt(enum prism_cvt kind, size_t n, const void *in, void *out,
                 enum prism_mode mode, int t, prism_key key)
 {
@@ -276,8 +279,7 @@ static void cvt(enum prism_cvt kind, size_t n, const void *in, void *out,
         case PRISM_I64_F32:
             ((f32 *)out)[i] = prism_i64_to_f32(((const int64_t *)in)[i], m, t, wi);
             break;
-        default:
-            ((f64 *)out)[i] = prism_i64_to_f64(((const int64_t *)in)[i], m, t, wi);
+        default: ((f64 *)out)[i] = prism_i64_to_f64(((const int64_t *)in)[i], m, t, wi);
         }
     }
     fz_csr_restore(old);

@@ -1,4 +1,5 @@
-/* Lanes and their words: how a vector width maps to strands, and single lanes by definition.
+/* Lanes and their words: how a vector width maps to strands, and single lanes by
+ * definition.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -7,8 +8,8 @@
 
 #include "round.h"
 
-/* How to round: mode, precision, bits of a word, and whether a strand serves 4 lanes (wide)
- * or 8. is_f32: the type of operands and results. */
+/* How to round: mode, precision, bits of a word, and whether a strand serves 4 lanes
+ * (wide) or 8. is_f32: the type of operands and results. */
 typedef struct fz_law {
     enum prism_mode mode;
     int t, r, wide, is_f32;
@@ -16,7 +17,9 @@ typedef struct fz_law {
 
 FZ_INLINE fz_law fz_law_of(enum prism_mode mode, int is_f32, int t)
 {
-    const int r = mode == PRISM_SR ? (is_f32 ? 53 - t : 52) : mode == PRISM_NEAREST ? 0 : 1;
+    const int r = mode == PRISM_SR        ? (is_f32 ? 53 - t : 52)
+                  : mode == PRISM_NEAREST ? 0
+                                          : 1;
     return (fz_law){mode, t, r, !is_f32 || r > 32, is_f32};
 }
 
@@ -29,8 +32,8 @@ FZ_INLINE int fz_law_every(fz_law l)
 /* Vectors of state for `lanes` lanes. */
 #define FZ_STATES(lanes, wide) ((lanes) / ((wide) ? 4 : 8) * NV / SPV)
 
-/* Strands of lanes 0 .. lanes-1 of (key, a, b); the first strand serves lane `first` of the
- * row that they belong to. */
+/* Strands of lanes 0 .. lanes-1 of (key, a, b); the first strand serves lane `first` of
+ * the row that they belong to. */
 FZ_INLINE void fz_lanes_open(vi *st, fz_law l, int lanes, prism_key key, uint32_t a,
                              uint32_t b, uint32_t first)
 {
@@ -74,10 +77,11 @@ FZ_INLINE vi fz_word(const vi *st_, fz_law l, int v, int step)
         return (vi){};
     if (l.wide) {
         vi st = st_[v];
-        return l.r > 1 ? (vi)((vu)st >> (64 - l.r)) : (vi)((vu)st >> (63 - step % 64)) & 1;
+        return l.r > 1 ? (vi)((vu)st >> (64 - l.r))
+                       : (vi)((vu)st >> (63 - step % 64)) & 1;
     }
     if (l.r > 1) {
-        int per = NV;                                 /* vectors a half strand */
+        int per = NV; /* vectors a half strand */
         vi st = st_[v / (2 * per) * per + v % per];
         return v / per % 2 ? fz_word_lo(st, l.r) : fz_word_hi(st, l.r);
     }
@@ -129,7 +133,8 @@ FZ_INLINE void fz_store(void *p, int is_f32, int e, int skip, vd x)
     vd_store_f32(f, x);
 }
 
-static inline f32 fz_scalar_f32(enum prism_op op, f32 a, f32 b, f32 c, fz_law l, uint64_t w)
+static inline f32 fz_scalar_f32(enum prism_op op, f32 a, f32 b, f32 c, fz_law l,
+                                uint64_t w)
 {
     switch (op) {
     case PRISM_ADD: return prism_add_f32(a, b, l.mode, l.t, w);
@@ -141,7 +146,8 @@ static inline f32 fz_scalar_f32(enum prism_op op, f32 a, f32 b, f32 c, fz_law l,
     }
 }
 
-static inline f64 fz_scalar_f64(enum prism_op op, f64 a, f64 b, f64 c, fz_law l, uint64_t w)
+static inline f64 fz_scalar_f64(enum prism_op op, f64 a, f64 b, f64 c, fz_law l,
+                                uint64_t w)
 {
     switch (op) {
     case PRISM_ADD: return prism_add_f64(a, b, l.mode, l.t, w);
@@ -153,10 +159,11 @@ static inline f64 fz_scalar_f64(enum prism_op op, f64 a, f64 b, f64 c, fz_law l,
     }
 }
 
-/* Lanes of x that left the safe range, once more by the definition. Conversions between the
- * types are exact here, and must stay so where the host flushes subnormals. */
-static __attribute__((noinline, cold, unused)) vd
-fz_redo(enum prism_op op, unsigned bad, vd a, vd b, vd c, vd x, fz_law l, vi w)
+/* Lanes of x that left the safe range, once more by the definition. Conversions between
+ * the types are exact here, and must stay so where the host flushes subnormals. */
+static __attribute__((noinline, cold, unused)) vd fz_redo(enum prism_op op, unsigned bad,
+                                                          vd a, vd b, vd c, vd x,
+                                                          fz_law l, vi w)
 {
     const unsigned host = _mm_getcsr(), exact = host & ~(FZ_CSR_FTZ | FZ_CSR_DAZ);
     for (int i = 0; i < L; i++) {

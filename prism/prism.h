@@ -10,11 +10,13 @@
  * never narrowed), w a word of r random bits:
  *
  *   nearest  x rounded to nearest, ties to even
- *   sr       b if F + w >= 2^r, else a, where F is (x-a)/(b-a) * 2^r rounded to an integer;
- *            r = prism_word_bits(mode, size, t); an exact result never changes
- *   ud       nearest(x), then one unit of its t-bit representation up or down in magnitude
- *            (w odd: up), exact or not; zero, inf and NaN stay. Conversions follow sr
- *   cestac   an inexact x goes up, toward +inf (w odd), or down (w even); an exact one stays
+ *   sr       b if F + w >= 2^r, else a, where F is (x-a)/(b-a) * 2^r rounded to an
+ *            integer; r = prism_word_bits(mode, size, t); an exact result never changes
+ *   ud       nearest(x), then one unit of its t-bit representation up or down in
+ *            magnitude (w odd: up), exact or not; zero, inf and NaN stay. Conversions
+ *            follow sr, and take its words
+ *   cestac   an inexact x goes up, toward +inf (w odd), or down (w even); an exact one
+ *            stays
  *
  * docs/design.md states the law in full: overflow, subnormals, how F is rounded.
  */
@@ -67,7 +69,8 @@ void prism_strand_step(prism_strand *s);
 int prism_word_bits(enum prism_mode mode, size_t size, int t);
 
 /* The words that the array functions below use for elements first .. first+n-1 of an
- * array of elements of the given size under (key, mode, t): what a test feeds an oracle. */
+ * array of elements of the given size under (key, mode, t): what a test feeds an oracle.
+ */
 void prism_words(prism_key key, enum prism_mode mode, size_t size, int t,
                  size_t first, size_t n, uint64_t *w);
 

@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A strand serves a fixed group of lanes, 8 of f32 or 4 of f64, whatever the vector width:
- * that is what makes equal seeds give equal bits on every ISA. Opening one takes five AES
- * rounds of (key, a, b, c), full diffusion and more (two rounds diffuse fully), so
- * neighbouring strands are unrelated; a step takes one round per 128 bits, the cheapest
- * mixing that x86 has. docs/design.md says what the batteries found.
+ * A strand serves a fixed group of lanes, 8 of f32 or 4 of f64, whatever the vector
+ * width: that is what makes equal seeds give equal bits on every ISA. Opening one takes
+ * five AES rounds of (key, a, b, c), full diffusion and more (two rounds diffuse fully),
+ * so neighbouring strands are unrelated; a step takes one round per 128 bits, the
+ * cheapest mixing that x86 has. docs/design.md says what the batteries found.
  */
 #ifndef PRISM_RNG_H
 #define PRISM_RNG_H
@@ -30,7 +30,7 @@ FZ_INLINE vi fz_aesenc(vi s, vi k)
 #elif FZ_VBYTES == 32 && defined(__VAES__)
     return (vi)_mm256_aesenc_epi128((__m256i)s, (__m256i)k);
 #elif FZ_VBYTES == 32
-    __m128i key = _mm256_castsi256_si128((__m256i)k);    /* both halves of k are equal */
+    __m128i key = _mm256_castsi256_si128((__m256i)k); /* both halves of k are equal */
     __m128i lo = _mm_aesenc_si128(_mm256_castsi256_si128((__m256i)s), key);
     __m128i hi = _mm_aesenc_si128(_mm256_extracti128_si256((__m256i)s, 1), key);
     return (vi)_mm256_inserti128_si256(_mm256_castsi128_si256(lo), hi, 1);
@@ -50,13 +50,14 @@ FZ_INLINE vi fz_aesenc(vi s, vi k)
 #define SPV (L > 4 ? L / 4 : 1)
 
 /* Strands c .. c+SPV-1 of (key, a, b). */
-FZ_INLINE void fz_strands_open(vi st[NV], prism_key key, uint32_t a, uint32_t b, uint32_t c)
+FZ_INLINE void fz_strands_open(vi st[NV], prism_key key, uint32_t a, uint32_t b,
+                               uint32_t c)
 {
     const vi k = fz_dup128(key.lo, key.hi);
     for (int v = 0; v < NV; v++) {
         vi x;
         for (int i = 0; i < L; i += 2) {
-            int q = v * L + i;                        /* first qword within the unit */
+            int q = v * L + i; /* first qword within the unit */
             uint64_t half = (uint64_t)(q >> 1 & 1) << 63;
             x[i] = (int64_t)(key.lo ^ (a | (uint64_t)b << 32));
             x[i + 1] = (int64_t)(key.hi ^ ((uint64_t)(c + (uint32_t)(q >> 2)) | half));
@@ -74,8 +75,8 @@ FZ_INLINE vi fz_strand_step(vi st)
     return fz_aesenc(st, fz_dup128(FZ_PI0, FZ_PI1));
 }
 
-/* The words of a step, r <= 32 bits each for 8 lanes of f32: lanes 0-3 take the top of the
- * four qwords, lanes 4-7 the bottom. */
+/* The words of a step, r <= 32 bits each for 8 lanes of f32: lanes 0-3 take the top of
+ * the four qwords, lanes 4-7 the bottom. */
 FZ_INLINE vi fz_word_hi(vi st, int r)
 {
     return (vi)((vu)st >> (64 - r));

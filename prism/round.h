@@ -2,15 +2,17 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * The exact result is s + rho: s the f64 nearest to it, rho the rest. For f32 operations s is
- * computed in f64 and only the sign of rho matters; for f64 operations rho is an error-free
- * transform's residual, or the residual of a division or square root to 53 bits of its own.
- * Lanes outside the range that the formulas cover are reported, and redone by the caller with
- * the exact functions of scalar.c. Rounding direction: to nearest.
+ * The exact result is s + rho: s the f64 nearest to it, rho the rest. For f32 operations
+ * s is computed in f64 and only the sign of rho matters; for f64 operations rho is an
+ * error-free transform's residual, or the residual of a division or square root to 53
+ * bits of its own. Lanes outside the range that the formulas cover are reported, and
+ * redone by the caller with the exact functions of scalar.c. Rounding direction: to
+ * nearest.
  *
- * Sources: TwoSum, Knuth (TAOCP 2, 4.2.2); TwoProd, Dekker 1971, by fma where there is one;
- * error of an fma, Boldo and Muller 2011 ("Exact and approximated error of the FMA"),
- * correct rounding of a sum of three through round-to-odd, Boldo and Melquiond 2008.
+ * Sources: TwoSum, Knuth (TAOCP 2, 4.2.2); TwoProd, Dekker 1971, by fma where there is
+ * one; error of an fma, Boldo and Muller 2011 ("Exact and approximated error of the
+ * FMA"), correct rounding of a sum of three through round-to-odd, Boldo and Melquiond
+ * 2008.
  */
 #ifndef PRISM_ROUND_H
 #define PRISM_ROUND_H
@@ -20,7 +22,9 @@
 #define FZ_ABS INT64_C(0x7fffffffffffffff)
 #define FZ_MANT INT64_C(0x000fffffffffffff)
 
-typedef struct fz_sum { vd s, rho; } fz_sum;
+typedef struct fz_sum {
+    vd s, rho;
+} fz_sum;
 
 FZ_INLINE fz_sum fz_two_sum(vd a, vd b)
 {
@@ -55,7 +59,7 @@ FZ_INLINE fz_sum fz_two_prod(vd a, vd b)
 FZ_INLINE vd fz_odd(fz_sum x)
 {
     vi s = (vi)x.s, even = ~s << 63 >> 63 & (vi)(x.rho != 0);
-    vi toward_zero = (s ^ (vi)x.rho) >> 63;           /* -1 where the signs differ */
+    vi toward_zero = (s ^ (vi)x.rho) >> 63; /* -1 where the signs differ */
     return (vd)(s + (even & (toward_zero | 1)));
 }
 
@@ -68,7 +72,8 @@ FZ_INLINE fz_sum fz_fma_sum(vd a, vd b, vd c)
 #if FZ_HAVE_FMA
     vd s = vd_fma(a, b, c);
 #else
-    /* beta.s + (beta.rho + alpha.rho), the inner sum to odd; a zero product keeps its sign */
+    /* beta.s + (beta.rho + alpha.rho), the inner sum to odd; a zero product keeps its
+     * sign */
     vd s = beta.s + fz_odd(fz_two_sum(beta.rho, alpha.rho));
     s = (vd)vi_select((vi)(u.s == 0), (vi)(u.s + c), (vi)s);
 #endif
@@ -101,19 +106,21 @@ FZ_INLINE vd fz_round_f64(fz_sum x, enum prism_mode mode, int t, vi w)
     const vi s = (vi)x.s, sign = s & ~vi_set(FZ_ABS), S = s & vi_set(FZ_ABS);
     const vi nonzero = (vi)(S != 0);
     const vi some = (vi)(x.rho != 0);
-    const vi below = ((s ^ (vi)x.rho) >> 63) & some;  /* |x| < |s| */
+    const vi below = ((s ^ (vi)x.rho) >> 63) & some; /* |x| < |s| */
     vi R;
     if (mode == PRISM_NEAREST || mode == PRISM_UD) {
         R = S;
         if (D) {
-            /* up iff the low bits exceed a half, or equal it and rho or evenness says so */
+            /* up iff the low bits exceed a half, or equal it and rho or evenness says so
+             */
             vi tie = (~below & some & 1) | (~some & fz_last_bit(S, D));
             R = (S + vi_set((INT64_C(1) << (D - 1)) - 1) + tie) & ~m;
         }
         if (mode == PRISM_UD)
             R += nonzero & (((w & 1) << (D + 1)) - vi_set(INT64_C(1) << D));
     } else {
-        /* T = s truncated: the exact |x| lies in [T, T + ulp(T)]. -1 a lane is `below`. */
+        /* T = s truncated: the exact |x| lies in [T, T + ulp(T)]. -1 a lane is `below`.
+         */
         const vi T = S + below;
         if (mode == PRISM_CESTAC) {
             vi inexact = some | (vi)((T & m) != 0);
@@ -147,8 +154,9 @@ FZ_INLINE vi fz_f32_safe(vd s)
            (vi)(a == 0);
 }
 
-/* As fz_round_f64 for t <= 24; the result is a float held in f64. SR does not look at rho:
- * s has 53 bits, so F at r = 53 - t bits is s's low part, correctly rounded already. */
+/* As fz_round_f64 for t <= 24; the result is a float held in f64. SR does not look at
+ * rho: s has 53 bits, so F at r = 53 - t bits is s's low part, correctly rounded already.
+ */
 FZ_INLINE vd fz_round_f32(fz_sum x, enum prism_mode mode, int t, vi w)
 {
     const int D = 53 - t;
@@ -173,20 +181,17 @@ FZ_INLINE vd fz_round_f32(fz_sum x, enum prism_mode mode, int t, vi w)
 
 /* ---- exact result of one operation as s + rho -------------------------------------- */
 
-/* f64 operands, or f32 ones widened (f32 != 0: then products are exact, and rho may be any
- * value of the right sign). */
+/* f64 operands, or f32 ones widened (f32 != 0: then products are exact, and rho may be
+ * any value of the right sign). */
 FZ_INLINE fz_sum fz_exact(enum prism_op op, int is_f32, vd a, vd b, vd c)
 {
     switch (op) {
-    case PRISM_ADD:
-        return fz_two_sum(a, b);
-    case PRISM_SUB:
-        return fz_two_sum(a, -b);
-    case PRISM_MUL:
-        return is_f32 ? (fz_sum){a * b, (vd){}} : fz_two_prod(a, b);
+    case PRISM_ADD: return fz_two_sum(a, b);
+    case PRISM_SUB: return fz_two_sum(a, -b);
+    case PRISM_MUL: return is_f32 ? (fz_sum){a * b, (vd){}} : fz_two_prod(a, b);
     case PRISM_DIV: {
         vd q = a / b;
-        fz_sum p = fz_two_prod(q, b);                 /* a - q*b is exact (Sterbenz) */
+        fz_sum p = fz_two_prod(q, b); /* a - q*b is exact (Sterbenz) */
         return (fz_sum){q, ((a - p.s) - p.rho) / b};
     }
     case PRISM_SQRT: {
@@ -207,7 +212,7 @@ FZ_INLINE unsigned fz_unsafe(enum prism_op op, int is_f32, vd a, vd b, vd c, vd 
     vi ok;
     if (is_f32) {
         ok = fz_f32_safe(s);
-        if (op == PRISM_DIV || op == PRISM_SQRT)      /* x/inf, 0/x, sqrt 0: rho is NaN */
+        if (op == PRISM_DIV || op == PRISM_SQRT) /* x/inf, 0/x, sqrt 0: rho is NaN */
             ok &= (vi)(s != 0);
     } else {
         ok = fz_f64_safe(a) & fz_f64_safe(s);

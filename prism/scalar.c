@@ -2,10 +2,10 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * An exact result is sign, m * 2^e with a 128-bit integer m, and a sticky bit for what lies
- * below m. Where sticky is set, m has at least 115 bits, more than the 53 + 52 + 2 that a
- * rounding looks at. The vector code serves the normal range faster and falls back to these
- * functions lane by lane elsewhere.
+ * An exact result is sign, m * 2^e with a 128-bit integer m, and a sticky bit for what
+ * lies below m. Where sticky is set, m has at least 115 bits, more than the 53 + 52 + 2
+ * that a rounding looks at. The vector code serves the normal range faster and falls back
+ * to these functions lane by lane elsewhere.
  */
 #include "prism.h"
 #include "wide.h"
@@ -57,13 +57,14 @@ static u128 shift_right(u128 m, int n)
 
 /* Round x > 0 at t bits. Returns the magnitude as a bit pattern of the format (inf for
  * overflow): patterns of one format count its numbers in order. */
-static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, uint64_t w)
+static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t,
+                                uint64_t w)
 {
-    int top = x.e + bit_length(x.m) - 1;              /* x in [2^top, 2^(top+1)) */
+    int top = x.e + bit_length(x.m) - 1; /* x in [2^top, 2^(top+1)) */
     uint64_t inf = (uint64_t)(f.emax - f.emin - f.p + 2) << (f.p - 1);
     if (top >= f.emax)
-        return inf;                                   /* beyond b in every mode */
-    int q = top - t + 1 > f.emin ? top - t + 1 : f.emin;  /* spacing 2^q */
+        return inf;                                      /* beyond b in every mode */
+    int q = top - t + 1 > f.emin ? top - t + 1 : f.emin; /* spacing 2^q */
     int sh = q - x.e;
     u128 a, frac = 0;
     if (sh > 0) {
@@ -75,7 +76,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
     int inexact = frac != 0 || x.sticky;
     int up_nearest = 0;
     if (sh > 128) {
-        up_nearest = 0;  /* x below a quarter of the spacing */
+        up_nearest = 0; /* x below a quarter of the spacing */
     } else if (sh > 0) {
         u128 half = (u128)1 << (sh - 1);
         up_nearest = frac > half || (frac == half && (x.sticky || (a & 1)));
@@ -86,7 +87,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
         int r = f.p == 24 ? 53 - t : 52;
         u128 F;
         if (sh <= r) {
-            F = sh > 0 ? frac << (r - sh) : 0;        /* sticky implies sh > r */
+            F = sh > 0 ? frac << (r - sh) : 0; /* sticky implies sh > r */
         } else {
             int d = sh - r;
             F = shift_right(frac, d);
@@ -100,11 +101,8 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
         up = F + w >= (u128)1 << r;
         break;
     }
-    case PRISM_CESTAC:
-        up = inexact && ((w & 1) ^ (uint64_t)x.sign);
-        break;
-    default:
-        up = up_nearest;
+    case PRISM_CESTAC: up = inexact && ((w & 1) ^ (uint64_t)x.sign); break;
+    default: up = up_nearest;
     }
 
     /* f64 overflows where nearest does; f32 only where its own rounding reaches 2^128. */
@@ -118,7 +116,7 @@ static uint64_t round_magnitude(exact x, format f, enum prism_mode mode, int t, 
 
     /* a * 2^q to a pattern: a 1 above p-1 bits is the exponent's. */
     uint64_t bits;
-    int norm = q - f.emin;  /* a in units of the smallest number */
+    int norm = q - f.emin; /* a in units of the smallest number */
     if (len + norm < f.p)
         bits = (uint64_t)(a << norm);
     else
@@ -149,8 +147,8 @@ static uint64_t round_exact(exact x, format f, enum prism_mode mode, int t, uint
     if (!x.m)
         return sign;
     uint64_t r = round_magnitude(x, f, mode, t, w);
-    if (ftz() && (!(r >> (f.p - 1)) ||
-                  !(round_magnitude(x, f, PRISM_NEAREST, t, 0) >> (f.p - 1))))
+    if (ftz() &&
+        (!(r >> (f.p - 1)) || !(round_magnitude(x, f, PRISM_NEAREST, t, 0) >> (f.p - 1))))
         return sign;
     return sign | r;
 }
@@ -210,15 +208,15 @@ static exact normalize(exact x)
     return x;
 }
 
-/* m of both at most 106 bits long and exact: the sum is exact, or sticky with at least 124
- * bits: bits are lost only where the exponents differ by more than 20, and then the leading
- * bit falls by one place at most. */
+/* m of both at most 106 bits long and exact: the sum is exact, or sticky with at least
+ * 124 bits: bits are lost only where the exponents differ by more than 20, and then the
+ * leading bit falls by one place at most. */
 static exact exact_add(exact x, exact y)
 {
     if (!x.m || !y.m) {
         exact r = x.m ? x : y;
         if (!x.m && !y.m)
-            r.sign = x.sign & y.sign;                 /* round-to-nearest sign of zero */
+            r.sign = x.sign & y.sign; /* round-to-nearest sign of zero */
         return r;
     }
     x = normalize(x);
@@ -234,7 +232,7 @@ static exact exact_add(exact x, exact y)
     if (x.sign == y.sign) {
         x.m += y.m;
     } else {
-        x.m -= y.m + (u128)x.sticky;  /* x - (y + f) = (x - y - 1) + (1 - f) */
+        x.m -= y.m + (u128)x.sticky; /* x - (y + f) = (x - y - 1) + (1 - f) */
         if (!x.m && !x.sticky)
             x.sign = 0;
     }
@@ -265,8 +263,8 @@ static exact exact_sqrt(exact x)
         return x;
     int s = 54 - bit_length(x.m);
     if ((x.e - s) & 1)
-        s--;                                          /* an even exponent */
-    u128 n = x.m << s;                                /* 53 or 54 bits */
+        s--;           /* an even exponent */
+    u128 n = x.m << s; /* 53 or 54 bits */
     int e = x.e - s;
     u128 root = 0, rest = 0;
     for (int i = 0; i < 120; i++) {
@@ -284,8 +282,8 @@ static exact exact_sqrt(exact x)
 
 /* ---- Operations -------------------------------------------------------------------- */
 
-/* inf or NaN: the hardware's own result is that of every mode. By bits, since the compiler
- * may not assume and DAZ must not decide. */
+/* inf or NaN: the hardware's own result is that of every mode. By bits, since the
+ * compiler may not assume and DAZ must not decide. */
 static int special_f32(f32 x)
 {
     uint32_t b;

@@ -1,11 +1,12 @@
-/* Vectors of one width: FZ_VBYTES bytes, the width of the ISA that a unit is compiled for.
+/* Vectors of one width: FZ_VBYTES bytes, the width of the ISA that a unit is compiled
+ * for.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Included by units that are compiled once per ISA. L is the number of f64 lanes. GNU vectors
- * carry most operations; the few that C cannot express are intrinsics here, with a portable
- * form for ref. A vector wider than the ISA would be scalarised by gcc, never split, which is
- * why nothing here is wider than FZ_VBYTES.
+ * Included by units that are compiled once per ISA. L is the number of f64 lanes. GNU
+ * vectors carry most operations; the few that C cannot express are intrinsics here, with
+ * a portable form for ref. A vector wider than the ISA would be scalarised by gcc, never
+ * split, which is why nothing here is wider than FZ_VBYTES.
  */
 #ifndef PRISM_VEC_H
 #define PRISM_VEC_H
@@ -26,9 +27,9 @@
 typedef f64 vd __attribute__((vector_size(FZ_VBYTES)));
 typedef int64_t vi __attribute__((vector_size(FZ_VBYTES)));
 typedef uint64_t vu __attribute__((vector_size(FZ_VBYTES)));
-typedef f32 vf __attribute__((vector_size(FZ_VBYTES)));        /* 2L lanes */
-typedef int32_t vw __attribute__((vector_size(FZ_VBYTES)));    /* 2L lanes */
-typedef f32 vfh __attribute__((vector_size(FZ_VBYTES / 2)));   /* L lanes */
+typedef f32 vf __attribute__((vector_size(FZ_VBYTES)));      /* 2L lanes */
+typedef int32_t vw __attribute__((vector_size(FZ_VBYTES)));  /* 2L lanes */
+typedef f32 vfh __attribute__((vector_size(FZ_VBYTES / 2))); /* L lanes */
 
 #if defined(__SSE4_1__)
 #include <immintrin.h>
@@ -190,8 +191,8 @@ FZ_INLINE vd vd_sqrt(vd a)
 #define FZ_CSR_RZ 0x6000u
 
 /* Set rounding direction and FTZ/DAZ bits, all exceptions masked. Returns what was there,
- * which the caller hands back to fz_csr_restore: flags included, so that a host never sees
- * an exception of ours. */
+ * which the caller hands back to fz_csr_restore: flags included, so that a host never
+ * sees an exception of ours. */
 FZ_INLINE unsigned fz_csr_set(unsigned bits)
 {
     unsigned old = _mm_getcsr();
