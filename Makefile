@@ -48,6 +48,9 @@ $(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
 
 # The exceptions of torch's C++ pass through these wrappers.
 $(B)/shim/conv.o: ALL_CFLAGS += -fexceptions
+# Vectors in registers are these files' interface; who calls them has the registers.
+$(B)/shim/math_sleef256.o: ALL_CFLAGS += -mavx
+$(B)/shim/math_sleef512.o: ALL_CFLAGS += -mavx512f
 
 $(B)/libfuzzytorch.so: $(PRISM_OBJ) $(KERNELS_OBJ) $(SHIM_OBJ) shim/exports.map
 	$(CC) -shared -Wl,-z,defs -Wl,-z,now -Wl,--version-script=shim/exports.map \

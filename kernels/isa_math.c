@@ -28,7 +28,8 @@ typedef struct block {
 FZ_INLINE void each(lane_fn *fn, int n, block *b)
 {
     for (int i = 0; i < n; i += L) {
-        dd r = fn(vd_load(b->x + i), vd_load(b->y + i));
+        vd x = vd_load(b->x + i);
+        dd r = fn(x, fn == pow_f32 || fn == pow_f64 ? vd_load(b->y + i) : x);
         vd_store(b->s + i, r.s);
         vd_store(b->rho + i, r.rho);
     }
@@ -37,8 +38,9 @@ FZ_INLINE void each(lane_fn *fn, int n, block *b)
 /* By extended precision. A zero, inf or NaN of 64 bits is one for certain. */
 static void each_extended(enum fz_fn fn, int n, block *b)
 {
+    const f64 *y = fz_math_binary(fn) ? b->y : b->x;
     for (int i = 0; i < n; i++) {
-        f64 s = fz_math_wide_f32(fn, b->x[i], b->y[i]);
+        f64 s = fz_math_wide_f32(fn, b->x[i], y[i]);
         b->s[i] = s;
         b->rho[i] = s != 0 && s - s == 0 ? 0 : __builtin_inf();
     }
@@ -179,7 +181,8 @@ FZ_INLINE vd round_wide(enum fz_fn fn, fz_law l, f64 near, const block *b, int e
     const vi known = certain | ~(close | unknown);
     const unsigned bad = vi_signs(~(known & ok));
     if (__builtin_expect(bad != 0, 0))
-        r = redo_lanes(fn, l, bad, vi_signs(known), b->x + e, b->y + e, s, r, w, gap);
+        r = redo_lanes(fn, l, bad, vi_signs(known), b->x + e,
+                       (fz_math_binary(fn) ? b->y : b->x) + e, s, r, w, gap);
     return r;
 }
 
@@ -195,10 +198,10 @@ FZ_INLINE void round_block(enum fz_fn fn, fz_law l, const vi *st, int step, cons
     }
 }
 
-/* n elements as f64, what is beyond them 1; subnormals are zero where the host says so. */
+/* n elements as f64, then 1 up to a whole vector; subnormals are zero where the host says so. */
 FZ_INLINE void load_block(f64 *to, const void *from, int n, int is_f32, int daz)
 {
-    const int padded = (n + LANES - 1) / LANES * LANES;
+    const int padded = (n + L - 1) / L * L;
     int i = 0;
     if (is_f32) {
         for (; i + L <= n; i += L)
@@ -227,8 +230,6 @@ FZ_INLINE void map(enum fz_fn fn, fz_law l, size_t n, const void *x, const void 
     const int every = fz_law_every(l), binary = fz_math_binary(fn);
     vi st[FZ_STATES(LANES, 1)] = {0};
     block b;
-    for (int i = 0; i < BLOCK; i++)
-        b.y[i] = 1;
     for (size_t at = 0; at < n; at += BLOCK) {
         const int m = n - at < BLOCK ? (int)(n - at) : BLOCK;
         const int steps = (m + LANES - 1) / LANES;
@@ -237,10 +238,15 @@ FZ_INLINE void map(enum fz_fn fn, fz_law l, size_t n, const void *x, const void 
         if (binary)
             load_block(b.y, (const char *)y + at * size, m, l.is_f32,
                        (host & FZ_CSR_DAZ) != 0);
+        const int whole = (m + L - 1) / L * L;
         if (l.is_f32)
-            evaluate_f32(fn, steps * LANES, &b);
+            evaluate_f32(fn, whole, &b);
         else
-            evaluate_f64(fn, steps * LANES, &b);
+            evaluate_f64(fn, whole, &b);
+        for (int i = whole; i < steps * LANES; i++) {  /* lanes that nobody asked for */
+            b.s[i] = 1;
+            b.rho[i] = __builtin_inf();
+        }
         _mm_setcsr(FZ_CSR_MASKS | host);
         const uint64_t chunk = at / CHUNK;
         if (at % CHUNK == 0)
@@ -302,9 +308,9 @@ void FZ_FN(fz_math_wide)(enum fz_fn fn, int is_f32, ptrdiff_t n, const f64 *x, c
         load_block(b.x, x + at, m, 0, 0);
         load_block(b.y, y + at, m, 0, 0);
         if (is_f32)
-            evaluate_f32(fn, (m + LANES - 1) / LANES * LANES, &b);
+            evaluate_f32(fn, (m + L - 1) / L * L, &b);
         else
-            evaluate_f64(fn, (m + LANES - 1) / LANES * LANES, &b);
+            evaluate_f64(fn, (m + L - 1) / L * L, &b);
         memcpy(s + at, b.s, (size_t)m * sizeof(f64));
         memcpy(rho + at, b.rho, (size_t)m * sizeof(f64));
     }
