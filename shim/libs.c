@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "divert.h"
 #include "shim.h"
 
 #define TABLE 1024
@@ -206,8 +207,10 @@ bool fz_torch_seen(void)
         atomic_store(&looked, adds);
         return false;
     }
-    if (!atomic_exchange(&fz_torch_mapped, true))
+    if (!atomic_exchange(&fz_torch_mapped, true)) {
+        fz_divert_begin(torch_path);
         fz_report_begin();
+    }
     return true;
 }
 

@@ -8,6 +8,7 @@
  * Python opens extension modules RTLD_LOCAL and RTLD_NEXT does not see them. It is asked
  * per calling library: SciPy may bring another OpenBLAS than torch, and keeps it;
  *   3. libtorch_cpu.so and its dependencies;
+ *      a function that is diverted at its entry (divert.c): what was there, moved;
  *   4. OpenBLAS, opened RTLD_LOCAL so that it never enters the global scope; said in the
  *      report.
  * No lock of ours is held here: the linker has its own, and constructors call us under
@@ -17,6 +18,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "divert.h"
 #include "shim.h"
 
 static _Atomic(const char *) provided[FZ_SYMBOLS];
@@ -57,7 +59,7 @@ void *fz_original_name(const fz_lib *lib, const char *name)
         p = fz_symbol_from((const void *)lib->lo, name);
     if (!p && fz_torch_seen())
         p = fz_symbol_of("libtorch_cpu.so", name);
-    return p;
+    return fz_divert_original(lib ? (const void *)lib->lo : NULL, name, p);
 }
 
 static void *from_openblas(const char *name)

@@ -7,6 +7,10 @@
  * enabled them: answering no sends these operations to im2col or cell loops over gemm.
  * The answer is also what torch.backends.mkldnn.enabled shows.
  */
+#include <dlfcn.h>
+#include <string.h>
+
+#include "divert.h"
 #include "shim.h"
 
 typedef bool enabled_fn(const void *context);
@@ -40,18 +44,33 @@ bool _ZNK2at7Context17userEnabledNNPACKEv(const void *context)
     return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledNNPACKEv", 1);
 }
 
+/* A file that may be torch, named by its path: look at it as soon as it is mapped, while no
+ * thread is in it. The caller counts for names without a slash only, apart from its
+ * DT_RPATH, which Python's modules do not have. */
+static void *open_torch(const char *path, int flags)
+{
+    fz_divert_opening = fz_divert_threads();
+    void *h = fz_real_dlopen(path, flags);
+    if (h && fz_torch_seen())
+        dlerror(); /* forget what was asked for in vain */
+    fz_divert_opening = 0;
+    return h;
+}
+
 /* ---- dlopen ---------------------------------------------------------------------------
  * A moment to notice torch: the library opened by the call before this one. Python opens
  * several more while it imports torch. The real dlopen looks for $ORIGIN and RUNPATH of
  * its caller by its return address, so it must be jumped to, not called. */
 
-__attribute__((used)) void *fz_before_dlopen(void);
-void *fz_before_dlopen(void)
+__attribute__((used)) void *fz_before_dlopen(const char *path, int flags);
+void *fz_before_dlopen(const char *path, int flags)
 {
+    (void)flags;
     if (!fz_real_dlopen)
         *(void **)&fz_real_dlopen = fz_next("dlopen");
-    if (!fz_policy_get()->off && !fz_self()->depth)
-        fz_torch_seen();
+    if (!fz_policy_get()->off && !fz_self()->depth && !fz_torch_seen() && fz_real_dlopen &&
+        path && strstr(path, "torch") && strchr(path, '/') && !strchr(path, '$'))
+        return (void *)(uintptr_t)open_torch;
     return (void *)(uintptr_t)fz_real_dlopen;
 }
 

@@ -1,7 +1,7 @@
 # The library under snippet programs and under both builds of torch: make check-shim.
 # SPDX-License-Identifier: Apache-2.0
 
-PRELOAD_SNIPPETS := test_lists test_policy test_process test_blas
+PRELOAD_SNIPPETS := test_lists test_policy test_process test_blas test_math
 
 .PHONY: check-shim
 check-shim: all
