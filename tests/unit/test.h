@@ -18,6 +18,7 @@ Suite *suite_kernels(void);
 Suite *suite_gemm_laws(void);
 Suite *suite_blas(void);
 Suite *suite_blas3(void);
+Suite *suite_math(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);
