@@ -55,6 +55,8 @@ class Interrupted(FuzzyrunCase):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            # A job in the background of a script is started with SIGINT ignored.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
