@@ -35,6 +35,12 @@ class Interrupted(FuzzyrunCase):
     def launch(self) -> subprocess.Popen[str]:
         """Start a study whose second sample does not end, wait until it runs."""
         self.script(self.SLOW)
+        # In the background of a script SIGINT comes ignored, and would be handed on.
+        self.addCleanup(
+            signal.signal,
+            signal.SIGINT,
+            signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         process = subprocess.Popen(
             [
                 FUZZYRUN,
@@ -55,8 +61,6 @@ class Interrupted(FuzzyrunCase):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            # A job in the background of a script is started with SIGINT ignored.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.addCleanup(process.communicate)
         self.addCleanup(process.kill)
