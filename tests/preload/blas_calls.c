@@ -17,9 +17,13 @@
 #include <string.h>
 
 #define FZ_EXPORT
+/* The list's BLAS entries; math functions have a program of their own. */
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
+    DECLARE_##family(name, result, args)
+#define DECLARE_BLAS(name, result, args) \
     typedef result fn_##name args; \
     result name args;
+#define DECLARE_MATH(name, result, args)
 typedef float f32;
 typedef double f64;
 typedef long fz_int;
