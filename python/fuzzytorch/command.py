@@ -20,6 +20,7 @@ from .errors import FuzzyError
 USAGE = """\
 usage: fuzzyrun [-m MODE] [-s SEED] [--] COMMAND [ARGUMENT...]
        fuzzyrun -n N [-j JOBS] [-o DIR] [--control K] [-m MODE] [-s SEED] [--] COMMAND...
+       fuzzyrun doctor [--json] [-- PYTHON]
 
 Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stochastically.
 
@@ -33,6 +34,7 @@ Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stoc
                       command with the same DIR makes what is missing there
       --control K     runs in mode off before sampling, to see what varies by itself
                       (default 2; 0 for none)
+  doctor              says which calls of a PyTorch are reached, and which are not
   -h, --help          this text
       --version       the version
 
@@ -171,6 +173,12 @@ def _dispatch(argv: Sequence[str]) -> int:
         return 0
     if not options.command:
         raise FuzzyError("no command to run (fuzzyrun --help)")
+    if options.command[0] == "doctor" and not options.forced:
+        if len(argv) != len(options.command):
+            raise FuzzyError("doctor takes no options of fuzzyrun before it")
+        from . import doctor
+
+        return doctor.main(options.command[1:])
     if options.command[0] in RESERVED and not options.forced:
         name = options.command[0]
         raise FuzzyError(
