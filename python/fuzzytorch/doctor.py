@@ -36,7 +36,7 @@ _ISAS = (
 )
 
 _BLAS = re.compile(
-    r"(cblas_)?i?[sdczh]{1,2}(ge|gb|sy|sp|he|hp|tr|tb|tp)?(mm|mv|sv|sm|rk|r2k|r|r2|ru|rc"
+    r"(cblas_)?i?[sdczh]{1,2}(ge|gb|sy|sb|sp|he|hb|hp|tr|tb|tp)?(mm|mv|sv|sm|rk|r2k|r|r2|ru|rc"
     r"|mmt|mm3m)(_batch|_batch_strided|_pack|_pack_get_size|_compute)?_?"
     r"|(cblas_)?i?[sdczh]{1,2}(dot|dotu|dotc|dsdot|axpy|axpby|scal|copy|swap|nrm2|asum|rot"
     r"|rotg|rotm|rotmg|amax|amin)(u|c)?(_sub)?_?|cblas_gemm_\w+|(cblas_)?dsdot_?"
