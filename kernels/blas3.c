@@ -23,8 +23,8 @@
 #undef CONJ
 #undef REAL
 
-#define CONJ(x) (~(x))          /* GNU C's conjugate */
-#define REAL(x) ((X)__real__(x))
+#define CONJ(x) (~(x)) /* GNU C's conjugate */
+#define REAL(x) ((X) __real__(x))
 #define X c32
 #include "blas3_tmpl.h"
 #undef X

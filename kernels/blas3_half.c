@@ -20,7 +20,8 @@ typedef struct product {
     ptrdiff_t rsa, csa, rsb, csb, rsc, csc, blocks_j;
 } product;
 
-/* By integers: DAZ of the host must not eat the subnormals of f16, which are normal in f32. */
+/* By integers: DAZ of the host must not eat the subnormals of f16, which are normal in
+ * f32. */
 static f32 widen(uint16_t h, int bf16)
 {
     uint32_t bits;
@@ -28,7 +29,8 @@ static f32 widen(uint16_t h, int bf16)
     if (bf16) {
         bits = (uint32_t)h << 16;
     } else {
-        const uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31, f = h & 1023;
+        const uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31,
+                       f = h & 1023;
         if (e == 0) {
             x = (f32)f * 0x1p-24f;
             memcpy(&bits, &x, 4);
@@ -61,8 +63,10 @@ static void block(void *arg, int index)
     ptrdiff_t k0 = 0;
     do {
         const ptrdiff_t kc = g->kk - k0 < FZ_HALF_RUN ? g->kk - k0 : FZ_HALF_RUN;
-        widen_panel(g->a + i0 * g->rsa + k0 * g->csa, g->rsa, g->csa, g->bf16, rows, kc, pa);
-        widen_panel(g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->bf16, kc, cols, pb);
+        widen_panel(g->a + i0 * g->rsa + k0 * g->csa, g->rsa, g->csa, g->bf16, rows, kc,
+                    pa);
+        widen_panel(g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->bf16, kc, cols,
+                    pb);
         const fz_job part = fz_part(&p);
         p.k->gemm_f32(&part, rows, cols, kc, g->alpha, pa, kc, 1, pb, cols, 1,
                       k0 ? 1 : g->beta, c, g->rsc, g->csc);
@@ -70,15 +74,30 @@ static void block(void *arg, int index)
     } while (k0 < g->kk);
 }
 
-void fz_gemm_half(const fz_kernels *k, const fz_job *job, int bf16, ptrdiff_t m, ptrdiff_t n,
-                  ptrdiff_t kk, f32 alpha, const uint16_t *a, ptrdiff_t rsa, ptrdiff_t csa,
-                  const uint16_t *b, ptrdiff_t rsb, ptrdiff_t csb, f32 beta, f32 *c,
-                  ptrdiff_t rsc, ptrdiff_t csc)
+void fz_gemm_half(const fz_kernels *k, const fz_job *job, int bf16, ptrdiff_t m,
+                  ptrdiff_t n, ptrdiff_t kk, f32 alpha, const uint16_t *a, ptrdiff_t rsa,
+                  ptrdiff_t csa, const uint16_t *b, ptrdiff_t rsb, ptrdiff_t csb,
+                  f32 beta, f32 *c, ptrdiff_t rsc, ptrdiff_t csc)
 {
     if (m <= 0 || n <= 0)
         return;
-    product g = {fz_parts_of(k, job), bf16, m, n, alpha == 0 || kk < 0 ? 0 : kk, alpha, beta,
-                 a, b, c, rsa, csa, rsb, csb, rsc, csc, (n + COLS - 1) / COLS};
+    product g = {fz_parts_of(k, job),
+                 bf16,
+                 m,
+                 n,
+                 alpha == 0 || kk < 0 ? 0 : kk,
+                 alpha,
+                 beta,
+                 a,
+                 b,
+                 c,
+                 rsa,
+                 csa,
+                 rsb,
+                 csb,
+                 rsc,
+                 csc,
+                 (n + COLS - 1) / COLS};
     fz_parts_share(&g.parts, (f64)m * (f64)n * (f64)(g.kk + 1), block, &g,
                    (int)((m + ROWS - 1) / ROWS * g.blocks_j));
 }

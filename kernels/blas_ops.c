@@ -14,8 +14,8 @@ void fz_divide_f32(fz_parts *p, ptrdiff_t n, f32 *x, f32 d)
     for (ptrdiff_t i = 0; i < n; i += PIECE) {
         const fz_job job = fz_part(p);
         prism_arrays(fz_kernels_isa(p->k))
-            ->op_f32(PRISM_DIV, (size_t)(n - i < PIECE ? n - i : PIECE), x + i, by, by, x + i,
-                     job.mode, job.t, job.key);
+            ->op_f32(PRISM_DIV, (size_t)(n - i < PIECE ? n - i : PIECE), x + i, by, by,
+                     x + i, job.mode, job.t, job.key);
     }
 }
 
@@ -27,8 +27,8 @@ void fz_divide_f64(fz_parts *p, ptrdiff_t n, f64 *x, f64 d)
     for (ptrdiff_t i = 0; i < n; i += PIECE) {
         const fz_job job = fz_part(p);
         prism_arrays(fz_kernels_isa(p->k))
-            ->op_f64(PRISM_DIV, (size_t)(n - i < PIECE ? n - i : PIECE), x + i, by, by, x + i,
-                     job.mode, job.t, job.key);
+            ->op_f64(PRISM_DIV, (size_t)(n - i < PIECE ? n - i : PIECE), x + i, by, by,
+                     x + i, job.mode, job.t, job.key);
     }
 }
 

@@ -1,4 +1,5 @@
-/* Scratch of the routines built on the kernel table: mapped once a thread, kept to its end.
+/* Scratch of the routines built on the kernel table: mapped once a thread, kept to its
+ * end.
  *
  * SPDX-License-Identifier: Apache-2.0
  */

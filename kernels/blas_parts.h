@@ -1,4 +1,5 @@
-/* What the routines built on the kernel table share: streams of their parts, scratch, work.
+/* What the routines built on the kernel table share: streams of their parts, scratch,
+ * work.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -12,8 +13,8 @@
 typedef float _Complex c32;
 typedef double _Complex c64;
 
-/* One call as a sequence of parts, each with a stream of its own: numbered in program order,
- * which depends on shapes only. */
+/* One call as a sequence of parts, each with a stream of its own: numbered in program
+ * order, which depends on shapes only. */
 typedef struct fz_parts {
     const fz_kernels *k;
     fz_job job;
@@ -64,17 +65,23 @@ static inline void fz_parts_share(const fz_parts *p, f64 work, void (*body)(void
         body(arg, i);
 }
 
-/* Scratch of the calling thread, one area a level of the calls that nest: a solver calls the
- * complex product, which calls vectors, which call the table (whose own scratch is another). */
-enum fz_scratch { FZ_SCRATCH_SOLVE, FZ_SCRATCH_PRODUCT, FZ_SCRATCH_VECTORS,
-                  FZ_SCRATCH_NORMS, FZ_SCRATCHES };
+/* Scratch of the calling thread, one area a level of the calls that nest: a solver calls
+ * the complex product, which calls vectors, which call the table (whose own scratch is
+ * another). */
+enum fz_scratch {
+    FZ_SCRATCH_SOLVE,
+    FZ_SCRATCH_PRODUCT,
+    FZ_SCRATCH_VECTORS,
+    FZ_SCRATCH_NORMS,
+    FZ_SCRATCHES
+};
 
 /* FZ_SCRATCH_BYTES each, page-aligned; never NULL. */
 #define FZ_SCRATCH_BYTES (1 << 20)
 void *fz_scratch(enum fz_scratch which);
 
-/* x*2^e, exact but at the ends of the range; the exponent of the leading bit of a finite x, and
- * 0 of 0. Not libm's: those may be our own exports. */
+/* x*2^e, exact but at the ends of the range; the exponent of the leading bit of a finite
+ * x, and 0 of 0. Not libm's: those may be our own exports. */
 static inline f64 fz_times_power(f64 x, int e)
 {
     for (int some; e; e -= some) {

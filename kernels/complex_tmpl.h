@@ -7,7 +7,8 @@
 #define NAME(base) JOIN(JOIN(base, _), X)
 #define KERNEL(base) JOIN(JOIN(base, _), R)
 
-/* ---- vectors ---------------------------------------------------------------------------- */
+/* ---- vectors
+ * ---------------------------------------------------------------------------- */
 
 /* n complex numbers side by side; where they lie, if they already are. */
 static const R *NAME(gather)(const X *x_, ptrdiff_t inc, int conj, ptrdiff_t n, R *buf)
@@ -49,7 +50,8 @@ void NAME(fz_axpy)(const fz_kernels *k, const fz_job *job, ptrdiff_t n, X alpha,
     const ptrdiff_t most = incy ? FZ_COMPLEX_CHUNK : 1;
     const R ar = __real__ alpha, ai = __imag__ alpha;
     fz_parts p = fz_parts_of(k, job);
-    R *bx = fz_scratch(FZ_SCRATCH_VECTORS), *by = bx + FZ_DOT_CHUNK, *bt = by + FZ_DOT_CHUNK;
+    R *bx = fz_scratch(FZ_SCRATCH_VECTORS), *by = bx + FZ_DOT_CHUNK,
+      *bt = by + FZ_DOT_CHUNK;
     for (ptrdiff_t i = 0; i < n; i += most) {
         const ptrdiff_t some = n - i < most ? n - i : most;
         const R *px = NAME(gather)(x + i * incx, incx, conj, some, bx);
@@ -90,7 +92,8 @@ X NAME(fz_dot)(const fz_kernels *k, const fz_job *job, ptrdiff_t n, int conj, co
                ptrdiff_t incx, const X *y, ptrdiff_t incy)
 {
     fz_parts p = fz_parts_of(k, job);
-    R *bx = fz_scratch(FZ_SCRATCH_VECTORS), *by = bx + FZ_DOT_CHUNK, *bt = by + FZ_DOT_CHUNK;
+    R *bx = fz_scratch(FZ_SCRATCH_VECTORS), *by = bx + FZ_DOT_CHUNK,
+      *bt = by + FZ_DOT_CHUNK;
     R sum[2] = {0, 0};
     for (ptrdiff_t i = 0; i < n; i += FZ_COMPLEX_CHUNK) {
         const ptrdiff_t some = n - i < FZ_COMPLEX_CHUNK ? n - i : FZ_COMPLEX_CHUNK;
@@ -118,9 +121,11 @@ X NAME(fz_dot)(const fz_kernels *k, const fz_job *job, ptrdiff_t n, int conj, co
     return result;
 }
 
-/* ---- product ---------------------------------------------------------------------------- */
+/* ---- product
+ * ---------------------------------------------------------------------------- */
 
-/* Sides of a block of C: with a run of k in real numbers, one block of the real product. */
+/* Sides of a block of C: with a run of k in real numbers, one block of the real product.
+ */
 #define BLOCK 64
 
 typedef struct NAME(product) {
@@ -145,7 +150,8 @@ static void NAME(pack_a)(const X *a, ptrdiff_t rs, ptrdiff_t cs, int conj, ptrdi
         }
 }
 
-/* Two rows for each of B's: (re, im) to meet the real part of A, (-im, re) its imaginary one. */
+/* Two rows for each of B's: (re, im) to meet the real part of A, (-im, re) its imaginary
+ * one. */
 static void NAME(pack_b)(const X *b, ptrdiff_t rs, ptrdiff_t cs, int conj, ptrdiff_t kc,
                          ptrdiff_t cols, R *dst)
 {
@@ -218,38 +224,60 @@ static void NAME(product_block)(void *arg, int index)
             ra = pa;
             rsa = 2 * kc;
         }
-        NAME(pack_b)(g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->conjb, kc, cols, pb);
+        NAME(pack_b)
+        (g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->conjb, kc, cols, pb);
         fz_job part = fz_part(&p);
         if (direct) {
-            p.k->KERNEL(gemm)(&part, rows, 2 * cols, 2 * kc, __real__ g->alpha, ra, rsa, 1, pb,
-                              2 * cols, 1, k0 ? 1 : __real__ g->beta, (R *)c, 2 * g->rsc, 1);
+            p.k->KERNEL(gemm)(&part, rows, 2 * cols, 2 * kc, __real__ g->alpha, ra, rsa,
+                              1, pb, 2 * cols, 1, k0 ? 1 : __real__ g->beta, (R *)c,
+                              2 * g->rsc, 1);
         } else {
-            p.k->KERNEL(gemm)(&part, rows, 2 * cols, 2 * kc, 1, ra, rsa, 1, pb, 2 * cols, 1, 0,
-                              sum, 2 * cols, 1);
-            NAME(add_run)(&p, g->alpha, (X *)sum, k0 == 0 && g->beta == 0, rows, cols, c,
-                          g->rsc, g->csc);
+            p.k->KERNEL(gemm)(&part, rows, 2 * cols, 2 * kc, 1, ra, rsa, 1, pb, 2 * cols,
+                              1, 0, sum, 2 * cols, 1);
+            NAME(add_run)
+            (&p, g->alpha, (X *)sum, k0 == 0 && g->beta == 0, rows, cols, c, g->rsc,
+             g->csc);
         }
     }
 }
 
 void NAME(fz_gemm)(const fz_kernels *k, const fz_job *job, ptrdiff_t m, ptrdiff_t n,
-                   ptrdiff_t kk, X alpha, int conja, const X *a, ptrdiff_t rsa, ptrdiff_t csa,
-                   int conjb, const X *b, ptrdiff_t rsb, ptrdiff_t csb, X beta, X *c,
-                   ptrdiff_t rsc, ptrdiff_t csc)
+                   ptrdiff_t kk, X alpha, int conja, const X *a, ptrdiff_t rsa,
+                   ptrdiff_t csa, int conjb, const X *b, ptrdiff_t rsb, ptrdiff_t csb,
+                   X beta, X *c, ptrdiff_t rsc, ptrdiff_t csc)
 {
     if (m <= 0 || n <= 0)
         return;
-    NAME(product) g = {fz_parts_of(k, job), m, n, kk > 0 ? kk : 0, alpha, beta, conja, conjb,
-                       a, b, c, rsa, csa, rsb, csb, rsc, csc, 0};
+    NAME(product)
+    g = {fz_parts_of(k, job),
+         m,
+         n,
+         kk > 0 ? kk : 0,
+         alpha,
+         beta,
+         conja,
+         conjb,
+         a,
+         b,
+         c,
+         rsa,
+         csa,
+         rsb,
+         csb,
+         rsc,
+         csc,
+         0};
     if (m > 1 && (n == 1 || (rsc == 1 && csc != 1))) {
-        /* lanes run along the unit stride of C, or along its only column: the transpose */
-        NAME(product) t = {g.parts, n, m, g.kk, alpha, beta, conjb, conja, b, a, c,
-                           csb, rsb, csa, rsa, csc, rsc, 0};
+        /* lanes run along the unit stride of C, or along its only column: the transpose
+         */
+        NAME(product)
+        t = {g.parts, n, m,   g.kk, alpha, beta, conjb, conja, b,
+             a,       c, csb, rsb,  csa,   rsa,  csc,   rsc,   0};
         g = t;
     }
     g.blocks_j = (g.n + BLOCK - 1) / BLOCK;
-    fz_parts_share(&g.parts, 4.0 * (f64)m * (f64)n * (f64)(g.kk + 1), NAME(product_block), &g,
-                   (int)((g.m + BLOCK - 1) / BLOCK * g.blocks_j));
+    fz_parts_share(&g.parts, 4.0 * (f64)m * (f64)n * (f64)(g.kk + 1), NAME(product_block),
+                   &g, (int)((g.m + BLOCK - 1) / BLOCK * g.blocks_j));
 }
 
 #undef BLOCK

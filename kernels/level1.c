@@ -13,7 +13,7 @@
 #define ONE(p) (p)->job.mode, (p)->job.t, fz_part_word(p, sizeof(R))
 
 #define R f32
-#define SAFE_LOG2 40           /* squares of 2^-40 .. 2^40, and 2^46 of them, are normal */
+#define SAFE_LOG2 40 /* squares of 2^-40 .. 2^40, and 2^46 of them, are normal */
 #include "level1_more_tmpl.h"
 #undef R
 #undef SAFE_LOG2

@@ -25,8 +25,8 @@ static ptrdiff_t NAME(piece)(ptrdiff_t n, ptrdiff_t i)
     return n - i < FZ_DOT_CHUNK ? n - i : FZ_DOT_CHUNK;
 }
 
-R NAME(fz_nrm2)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n, const R *x,
-                ptrdiff_t incx)
+R NAME(fz_nrm2)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n,
+                const R *x, ptrdiff_t incx)
 {
     fz_parts p = fz_parts_of(k, job);
     R *buf = fz_scratch(FZ_SCRATCH_NORMS), big = 0, sum = 0;
@@ -41,7 +41,7 @@ R NAME(fz_nrm2)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n, 
             return v;
         big = v > big ? v : big;
     }
-    if (n <= 1 || big == 0 || __builtin_isinf(big))      /* |x| of one number is exact */
+    if (n <= 1 || big == 0 || __builtin_isinf(big)) /* |x| of one number is exact */
         return big;
     int e = fz_exponent((f64)big);
     if (e > -SAFE_LOG2 && e < SAFE_LOG2)
@@ -57,8 +57,8 @@ R NAME(fz_nrm2)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n, 
     return (R)fz_times_power((f64)PRISM(sqrt)(sum, ONE(&p)), e);
 }
 
-R NAME(fz_asum)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n, const R *x,
-                ptrdiff_t incx)
+R NAME(fz_asum)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n,
+                const R *x, ptrdiff_t incx)
 {
     fz_parts p = fz_parts_of(k, job);
     R *buf = fz_scratch(FZ_SCRATCH_NORMS), *ones = buf + FZ_DOT_CHUNK, sum = 0;
@@ -109,11 +109,12 @@ void NAME(fz_rot)(const fz_kernels *k, const fz_job *job, int width, ptrdiff_t n
 void NAME(fz_rotg)(const fz_kernels *k, const fz_job *job, R *a, R *b, R *c, R *s)
 {
     fz_parts p = fz_parts_of(k, job);
-    const f64 fa = __builtin_fabs((f64)*a), fb = __builtin_fabs((f64)*b), big = fa > fb ? fa : fb;
+    const f64 fa = __builtin_fabs((f64)*a), fb = __builtin_fabs((f64)*b),
+              big = fa > fb ? fa : fb;
     if (*b == 0) {
         *c = 1;
         *s = 0;
-        return;                                       /* r = a, z = 0 = b */
+        return; /* r = a, z = 0 = b */
     }
     if (*a == 0) {
         *c = 0;

@@ -21,8 +21,8 @@
 #undef CONJ
 #undef REAL
 
-#define CONJ(x) (~(x))          /* GNU C's conjugate */
-#define REAL(x) ((X)__real__(x))
+#define CONJ(x) (~(x)) /* GNU C's conjugate */
+#define REAL(x) ((X) __real__(x))
 #define X c32
 #include "level2_tmpl.h"
 #undef X

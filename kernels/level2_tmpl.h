@@ -5,15 +5,15 @@
  * Included with X, NAME, CONJ and REAL.
  */
 
-/* What is stored of column j: `count` elements from row `first` on, the diagonal among them,
- * at its end (upper) or start (lower). */
+/* What is stored of column j: `count` elements from row `first` on, the diagonal among
+ * them, at its end (upper) or start (lower). */
 typedef struct NAME(column) {
     X *p;
     ptrdiff_t first, count;
 } NAME(column);
 
-static NAME(column) NAME(column_of)(fz_stored s, int upper, ptrdiff_t n, const X *a_,
-                                    ptrdiff_t j)
+static NAME(column)
+    NAME(column_of)(fz_stored s, int upper, ptrdiff_t n, const X *a_, ptrdiff_t j)
 {
     X *a = (X *)(uintptr_t)a_;
     const ptrdiff_t band = s.how == FZ_STORED_BAND ? s.band : n;
@@ -64,9 +64,9 @@ static void NAME(beta_y)(fz_parts *p, ptrdiff_t n, X beta, X *y, ptrdiff_t incy)
     }
 }
 
-void NAME(fz_symv)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm, int upper,
-                   ptrdiff_t n, X alpha, const X *a, const X *x, ptrdiff_t incx, X beta, X *y,
-                   ptrdiff_t incy)
+void NAME(fz_symv)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm,
+                   int upper, ptrdiff_t n, X alpha, const X *a, const X *x,
+                   ptrdiff_t incx, X beta, X *y, ptrdiff_t incy)
 {
     fz_parts p = fz_parts_of(k, job);
     x = NAME(start)(x, n, incx);
@@ -85,8 +85,8 @@ void NAME(fz_symv)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm
     }
 }
 
-void NAME(fz_trmv)(const fz_kernels *k, const fz_job *job, fz_stored s, int upper, char trans,
-                   int unit, ptrdiff_t n, const X *a, X *x, ptrdiff_t incx)
+void NAME(fz_trmv)(const fz_kernels *k, const fz_job *job, fz_stored s, int upper,
+                   char trans, int unit, ptrdiff_t n, const X *a, X *x, ptrdiff_t incx)
 {
     fz_parts p = fz_parts_of(k, job);
     const int conj = trans == 'C', forward = (trans == 'N') == !!upper;
@@ -110,8 +110,8 @@ void NAME(fz_trmv)(const fz_kernels *k, const fz_job *job, fz_stored s, int uppe
     }
 }
 
-void NAME(fz_trsv)(const fz_kernels *k, const fz_job *job, fz_stored s, int upper, char trans,
-                   int unit, ptrdiff_t n, const X *a, X *x, ptrdiff_t incx)
+void NAME(fz_trsv)(const fz_kernels *k, const fz_job *job, fz_stored s, int upper,
+                   char trans, int unit, ptrdiff_t n, const X *a, X *x, ptrdiff_t incx)
 {
     fz_parts p = fz_parts_of(k, job);
     const int conj = trans == 'C', forward = (trans == 'N') != !!upper;
@@ -143,8 +143,8 @@ static void NAME(real_diagonal)(NAME(column) c, int herm, int upper)
         *d = REAL(*d);
 }
 
-void NAME(fz_syr)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm, int upper,
-                  ptrdiff_t n, X alpha, const X *x, ptrdiff_t incx, X *a)
+void NAME(fz_syr)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm,
+                  int upper, ptrdiff_t n, X alpha, const X *x, ptrdiff_t incx, X *a)
 {
     fz_parts p = fz_parts_of(k, job);
     x = NAME(start)(x, n, incx);
@@ -153,15 +153,16 @@ void NAME(fz_syr)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm,
         const X xj = x[j * incx];
         NAME(real_diagonal)(c, herm, upper);
         if (xj != 0)
-            NAME(op_axpy)(&p, c.count, NAME(times)(&p, alpha, herm ? CONJ(xj) : xj), 0,
-                          x + c.first * incx, incx, c.p, 1);
+            NAME(op_axpy)
+            (&p, c.count, NAME(times)(&p, alpha, herm ? CONJ(xj) : xj), 0,
+             x + c.first * incx, incx, c.p, 1);
         NAME(real_diagonal)(c, herm, upper);
     }
 }
 
-void NAME(fz_syr2)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm, int upper,
-                   ptrdiff_t n, X alpha, const X *x, ptrdiff_t incx, const X *y,
-                   ptrdiff_t incy, X *a)
+void NAME(fz_syr2)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm,
+                   int upper, ptrdiff_t n, X alpha, const X *x, ptrdiff_t incx,
+                   const X *y, ptrdiff_t incy, X *a)
 {
     fz_parts p = fz_parts_of(k, job);
     x = NAME(start)(x, n, incx);
@@ -183,7 +184,8 @@ void NAME(fz_syr2)(const fz_kernels *k, const fz_job *job, fz_stored s, int herm
 
 void NAME(fz_gbmv)(const fz_kernels *k, const fz_job *job, char trans, ptrdiff_t m,
                    ptrdiff_t n, ptrdiff_t kl, ptrdiff_t ku, X alpha, const X *a,
-                   ptrdiff_t lda, const X *x, ptrdiff_t incx, X beta, X *y, ptrdiff_t incy)
+                   ptrdiff_t lda, const X *x, ptrdiff_t incx, X beta, X *y,
+                   ptrdiff_t incy)
 {
     fz_parts p = fz_parts_of(k, job);
     const ptrdiff_t leny = trans == 'N' ? m : n;
@@ -196,8 +198,9 @@ void NAME(fz_gbmv)(const fz_kernels *k, const fz_job *job, char trans, ptrdiff_t
         if (lo >= hi)
             continue;
         if (trans == 'N') {
-            NAME(op_axpy)(&p, hi - lo, NAME(times)(&p, alpha, x[j * incx]), 0, col, 1,
-                          y + lo * incy, incy);
+            NAME(op_axpy)
+            (&p, hi - lo, NAME(times)(&p, alpha, x[j * incx]), 0, col, 1, y + lo * incy,
+             incy);
         } else {
             X sum = NAME(op_dot)(&p, hi - lo, trans == 'C', col, 1, x + lo * incx, incx);
             NAME(op_axpy)(&p, 1, alpha, 0, &sum, 1, y + j * incy, 1);
@@ -205,9 +208,9 @@ void NAME(fz_gbmv)(const fz_kernels *k, const fz_job *job, char trans, ptrdiff_t
     }
 }
 
-void NAME(fz_geru)(const fz_kernels *k, const fz_job *job, int conj, ptrdiff_t m, ptrdiff_t n,
-                   X alpha, const X *x, ptrdiff_t incx, const X *y, ptrdiff_t incy, X *a,
-                   ptrdiff_t lda)
+void NAME(fz_geru)(const fz_kernels *k, const fz_job *job, int conj, ptrdiff_t m,
+                   ptrdiff_t n, X alpha, const X *x, ptrdiff_t incx, const X *y,
+                   ptrdiff_t incy, X *a, ptrdiff_t lda)
 {
     fz_parts p = fz_parts_of(k, job);
     x = NAME(start)(x, m, incx);
@@ -215,7 +218,8 @@ void NAME(fz_geru)(const fz_kernels *k, const fz_job *job, int conj, ptrdiff_t m
     for (ptrdiff_t j = 0; j < n && alpha != 0; j++) {
         const X yj = y[j * incy];
         if (yj != 0)
-            NAME(op_axpy)(&p, m, NAME(times)(&p, alpha, conj ? CONJ(yj) : yj), 0, x, incx,
-                          a + j * lda, 1);
+            NAME(op_axpy)
+            (&p, m, NAME(times)(&p, alpha, conj ? CONJ(yj) : yj), 0, x, incx, a + j * lda,
+             1);
     }
 }

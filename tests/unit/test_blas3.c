@@ -1,12 +1,14 @@
-/* BLAS beside gemm: all routines against dense sums in long double, ISAs and threads alike.
+/* BLAS beside gemm: all routines against dense sums in long double, ISAs and threads
+ * alike.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * A result must lie within the bound that its number of roundings allows: with m operations
- * of relative error u in a chain, |error| <= m*u/(1 - m*u) times the sum of magnitudes. u is
- * 2^-t for nearest, twice that for sr and cestac, three times for ud (the nearest, then a
- * unit). Solutions are judged by their residual. What a routine must not touch is compared
- * byte by byte, and so is every ISA and thread count with the scalar build.
+ * A result must lie within the bound that its number of roundings allows: with m
+ * operations of relative error u in a chain, |error| <= m*u/(1 - m*u) times the sum of
+ * magnitudes. u is 2^-t for nearest, twice that for sr and cestac, three times for ud
+ * (the nearest, then a unit). Solutions are judged by their residual. What a routine must
+ * not touch is compared byte by byte, and so is every ISA and thread count with the
+ * scalar build.
  */
 #include <complex.h>
 #include <math.h>
@@ -25,13 +27,39 @@
 #undef I
 typedef long double _Complex wide;
 
-enum routine { GEMM, SYMM, HEMM, SYRK, HERK, SYR2K, HER2K, TRMM, TRSM, GEMV, SYMV, HEMV, TRMV,
-               TRSV, GER, SYR, HER, SYR2, HER2, GBMV, AXPY, SCAL, DOT, NRM2, ASUM, ROT,
-               ROUTINES };
+enum routine {
+    GEMM,
+    SYMM,
+    HEMM,
+    SYRK,
+    HERK,
+    SYR2K,
+    HER2K,
+    TRMM,
+    TRSM,
+    GEMV,
+    SYMV,
+    HEMV,
+    TRMV,
+    TRSV,
+    GER,
+    SYR,
+    HER,
+    SYR2,
+    HER2,
+    GBMV,
+    AXPY,
+    SCAL,
+    DOT,
+    NRM2,
+    ASUM,
+    ROT,
+    ROUTINES
+};
 static const char *const routine_name[ROUTINES] = {
-    "gemm", "symm", "hemm", "syrk", "herk", "syr2k", "her2k", "trmm", "trsm", "gemv", "symv",
-    "hemv", "trmv", "trsv", "ger", "syr", "her", "syr2", "her2", "gbmv", "axpy", "scal", "dot",
-    "nrm2", "asum", "rot"};
+    "gemm", "symm", "hemm", "syrk", "herk", "syr2k", "her2k", "trmm", "trsm",
+    "gemv", "symv", "hemv", "trmv", "trsv", "ger",   "syr",   "her",  "syr2",
+    "her2", "gbmv", "axpy", "scal", "dot",  "nrm2",  "asum",  "rot"};
 
 /* One call: m x n is the output (a column for a vector), kk the length of a sum. */
 typedef struct call {
@@ -47,13 +75,16 @@ typedef struct call {
 static const char *call_text(const call *q, const char *type, const fz_job *job)
 {
     static char text[400];
-    snprintf(text, sizeof text,
-             "%s %s %s t=%d right=%d upper=%d unit=%d conj=%d stored=%d trans=%c%c m=%td n=%td "
-             "k=%td kl=%td ku=%td ld %td %td %td inc %td %td alpha=%Lg%+Lgi beta=%Lg%+Lgi "
-             "FZ_TEST_SEED=%llu", routine_name[q->r], type, oracle_mode_name[job->mode], job->t,
-             q->right, q->upper, q->unit, q->conj, (int)q->stored.how, q->ta, q->tb, q->m, q->n,
-             q->kk, q->kl, q->ku, q->lda, q->ldb, q->ldc, q->incx, q->incy, creall(q->alpha),
-             cimagl(q->alpha), creall(q->beta), cimagl(q->beta), (unsigned long long)q->seed);
+    snprintf(
+        text, sizeof text,
+        "%s %s %s t=%d right=%d upper=%d unit=%d conj=%d stored=%d trans=%c%c m=%td "
+        "n=%td "
+        "k=%td kl=%td ku=%td ld %td %td %td inc %td %td alpha=%Lg%+Lgi beta=%Lg%+Lgi "
+        "FZ_TEST_SEED=%llu",
+        routine_name[q->r], type, oracle_mode_name[job->mode], job->t, q->right, q->upper,
+        q->unit, q->conj, (int)q->stored.how, q->ta, q->tb, q->m, q->n, q->kk, q->kl,
+        q->ku, q->lda, q->ldb, q->ldc, q->incx, q->incy, creall(q->alpha),
+        cimagl(q->alpha), creall(q->beta), cimagl(q->beta), (unsigned long long)q->seed);
     return text;
 }
 
@@ -142,7 +173,7 @@ static call random_call(rng *g, enum routine r, int complex_type, uint64_t seed)
     q.n = r >= GEMV ? 1 : random_size(g);
     q.kk = random_size(g);
     if (rng_below(g, 16) == 0 && r == GEMM)
-        q.kk = 300;                                   /* two runs */
+        q.kk = 300; /* two runs */
     if (r == GER || r == GBMV)
         q.n = random_size(g);
     q.kl = (ptrdiff_t)rng_below(g, 6);
@@ -157,11 +188,13 @@ static call random_call(rng *g, enum routine r, int complex_type, uint64_t seed)
     q.stored.how = r < GEMV ? FZ_STORED_FULL : (int)rng_below(g, band ? 3 : 2);
     q.stored.band = (ptrdiff_t)rng_below(g, 8);
     const double parts[] = {0, 1, -1, 0.7, -2.5};
-    q.alpha = parts[rng_below(g, 5)] + (complex_type && rng_below(g, 2) ? 0.6L * _Complex_I : 0);
-    q.beta = parts[rng_below(g, 5)] + (complex_type && rng_below(g, 2) ? -0.8L * _Complex_I : 0);
+    q.alpha = parts[rng_below(g, 5)] +
+              (complex_type && rng_below(g, 2) ? 0.6L * _Complex_I : 0);
+    q.beta = parts[rng_below(g, 5)] +
+             (complex_type && rng_below(g, 2) ? -0.8L * _Complex_I : 0);
     if (r == HERK || r == HER)
         q.alpha = creall(q.alpha);
-    if (q.alpha == 0 && (r == HER || r == HER2))      /* returns at once: no real diagonal */
+    if (q.alpha == 0 && (r == HER || r == HER2)) /* returns at once: no real diagonal */
         q.alpha = 1;
     if (r == HERK || r == HER2K)
         q.beta = creall(q.beta);
@@ -209,8 +242,8 @@ static call random_call(rng *g, enum routine r, int complex_type, uint64_t seed)
 #define COMPLEX 0
 #include "test_blas3_tmpl.h"
 
-static void (*const trial_of[4])(rng *, enum routine, enum prism_mode, int, uint64_t) = {
-    trial_f32, trial_c32, trial_c64, trial_f64};
+static void (*const trial_of[4])(rng *, enum routine, enum prism_mode, int,
+                                 uint64_t) = {trial_f32, trial_c32, trial_c64, trial_f64};
 
 /* Patterns of bf16 and f16, widened exactly, against gemm_f32's law by the bound. */
 static f64 half_value(uint16_t h, int bf16)
@@ -229,37 +262,43 @@ START_TEST(half)
     for (int rep = 0; rep < 12; rep++) {
         const ptrdiff_t m = random_size(&g), n = random_size(&g);
         const ptrdiff_t kk = rep ? random_size(&g) : FZ_HALF_RUN + 40;
-        const fz_job job = {(enum prism_mode)mode, 24, prism_key_seed(rng_next(&g)), NULL};
-        const f32 alpha = rng_next(&g) & 1 ? 1 : 0.5f, beta = rng_next(&g) & 1 ? 0 : -1.5f;
-        uint16_t *a = malloc(2 * (size_t)(m * kk + 1)), *b = malloc(2 * (size_t)(n * kk + 1));
+        const fz_job job = {(enum prism_mode)mode, 24, prism_key_seed(rng_next(&g)),
+                            NULL};
+        const f32 alpha = rng_next(&g) & 1 ? 1 : 0.5f,
+                  beta = rng_next(&g) & 1 ? 0 : -1.5f;
+        uint16_t *a = malloc(2 * (size_t)(m * kk + 1)),
+                 *b = malloc(2 * (size_t)(n * kk + 1));
         f32 *c = malloc(4 * (size_t)(m * n + 1)), *d = malloc(4 * (size_t)(m * n + 1));
         f32 *was = malloc(4 * (size_t)(m * n + 1));
         /* magnitudes about 1, and f16's subnormals and smallest numbers among them */
         for (ptrdiff_t i = 0; i < m * kk + n * kk; i++) {
             uint16_t *h = i < m * kk ? &a[i] : &b[i - m * kk];
             const uint64_t w = rng_next(&g);
-            *h = (uint16_t)(bf16 ? (w & 0x807f) | (120 + w % 13) << 7
-                                 : w % 5 ? (w & 0x83ff) | (10 + w % 7) << 10 : (w & 0x87ff));
+            *h = (uint16_t)(bf16    ? (w & 0x807f) | (120 + w % 13) << 7
+                            : w % 5 ? (w & 0x83ff) | (10 + w % 7) << 10
+                                    : (w & 0x87ff));
         }
         for (ptrdiff_t i = 0; i < m * n; i++)
             was[i] = c[i] = (f32)rng_unit(&g);
         /* A by rows, B by columns, C by columns */
-        fz_gemm_half(fz_kernels_for(PRISM_REF), &job, bf16, m, n, kk, alpha, a, kk, 1, b, 1,
-                     kk, beta, c, 1, m);
+        fz_gemm_half(fz_kernels_for(PRISM_REF), &job, bf16, m, n, kk, alpha, a, kk, 1, b,
+                     1, kk, beta, c, 1, m);
         for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
             fz_job shared = job;
             shared.threads = &test_threads;
             memcpy(d, was, 4 * (size_t)(m * n));
-            fz_gemm_half(fz_kernels_for((enum prism_isa)isa), &shared, bf16, m, n, kk, alpha, a,
-                         kk, 1, b, 1, kk, beta, d, 1, m);
-            ck_assert_msg(!memcmp(c, d, 4 * (size_t)(m * n)), "half: %s differs, seed %llu",
+            fz_gemm_half(fz_kernels_for((enum prism_isa)isa), &shared, bf16, m, n, kk,
+                         alpha, a, kk, 1, b, 1, kk, beta, d, 1, m);
+            ck_assert_msg(!memcmp(c, d, 4 * (size_t)(m * n)),
+                          "half: %s differs, seed %llu",
                           prism_isa_name((enum prism_isa)isa), (unsigned long long)seed);
         }
         for (ptrdiff_t i = 0; i < m; i++)
             for (ptrdiff_t j = 0; j < n; j++) {
                 long double sum = (long double)beta * was[i + j * m], mag = fabsl(sum);
                 for (ptrdiff_t k = 0; k < kk; k++) {
-                    const long double x = (long double)alpha * half_value(a[i * kk + k], bf16) *
+                    const long double x = (long double)alpha *
+                                          half_value(a[i * kk + k], bf16) *
                                           half_value(b[j * kk + k], bf16);
                     sum += x;
                     mag += fabsl(x);
@@ -267,8 +306,8 @@ START_TEST(half)
                 const double u = unit_of(&job) * (double)(kk + 4);
                 ck_assert_msg(fabsl(c[i + j * m] - sum) <= u / (1 - u) * mag,
                               "%s %s: %a, exactly %La, bound %Lg, seed %llu",
-                              bf16 ? "bf16" : "f16", oracle_mode_name[mode], (f64)c[i + j * m],
-                              sum, u * mag, (unsigned long long)seed);
+                              bf16 ? "bf16" : "f16", oracle_mode_name[mode],
+                              (f64)c[i + j * m], sum, u * mag, (unsigned long long)seed);
             }
         free(a);
         free(b);
@@ -287,7 +326,8 @@ START_TEST(rotg)
     for (int i = 0; i < 4000; i++) {
         const fz_job job = {(enum prism_mode)_i, 53, prism_key_seed(rng_next(&g)), NULL};
         const int e = (int)rng_below(&g, 1600) - 800, gap = (int)rng_below(&g, 40) - 20;
-        const f64 a = ldexp(2 * rng_unit(&g) - 1, e), b = ldexp(2 * rng_unit(&g) - 1, e + gap);
+        const f64 a = ldexp(2 * rng_unit(&g) - 1, e),
+                  b = ldexp(2 * rng_unit(&g) - 1, e + gap);
         f64 r = a, z = b, c, s;
         fz_rotg_f64(fz_kernels_for(PRISM_REF), &job, &r, &z, &c, &s);
         const double u = 12 * unit_of(&job);
@@ -328,8 +368,8 @@ START_TEST(complex_order)
             __imag__ b[i] = (f32)rng_unit(&g) - 0.5f;
         }
         /* row-major C: x is A's element; column-major: B's */
-        fz_gemm_c32(fz_kernels_for(prism_isa_best(prism_isa_detected())), &job, m, n, kk, 1,
-                    conjugate, a, kk, 1, 0, b, n, 1, 0, c, rows ? n : 1, rows ? 1 : m);
+        fz_gemm_c32(fz_kernels_for(prism_isa_best(prism_isa_detected())), &job, m, n, kk,
+                    1, conjugate, a, kk, 1, 0, b, n, 1, 0, c, rows ? n : 1, rows ? 1 : m);
         for (ptrdiff_t i = 0; i < m; i++)
             for (ptrdiff_t j = 0; j < n; j++) {
                 f32 re = 0, im = 0;
@@ -353,59 +393,66 @@ START_TEST(complex_order)
                     im = k0 ? im + si : si;
                 }
                 const c32 got = c[rows ? i * n + j : i + j * m];
-                ck_assert_msg(__real__ got == re && __imag__ got == im,
-                              "cgemm %td,%td of %tdx%tdx%td rows=%d: %a %+ai, in order %a %+ai",
-                              i, j, m, n, kk, rows, (f64)__real__ got, (f64)__imag__ got,
-                              (f64)re, (f64)im);
+                ck_assert_msg(
+                    __real__ got == re && __imag__ got == im,
+                    "cgemm %td,%td of %tdx%tdx%td rows=%d: %a %+ai, in order %a %+ai", i,
+                    j, m, n, kk, rows, (f64) __real__ got, (f64) __imag__ got, (f64)re,
+                    (f64)im);
             }
     }
 }
 END_TEST
 
-/* sr: E = the exact value and Var = sum of ulp(x_k)^2/6 over the kernel's partial sums, as of
- * any product (STATISTICS in docs/design.md). N samples of one element of cgemm; the mean of
- * one of trsm, whose first-order error is unbiased too. */
+/* sr: E = the exact value and Var = sum of ulp(x_k)^2/6 over the kernel's own partial
+ * sums, as of any product. N samples of one element of cgemm over two runs of k with
+ * equal operands: had they one stream, their errors would add up to twice that variance.
+ */
 START_TEST(complex_laws)
 {
-    enum { K = 64, N = 4000 };
+    enum { RUN = FZ_COMPLEX_RUN, K = 2 * RUN, N = 1500 };
     rng g = {test_seed(UINT64_C(9970))};
-    c32 a[K], b[K];
-    for (int i = 0; i < K; i++) {
+    static c32 a[K], b[K];
+    for (int i = 0; i < RUN; i++) {
         __real__ a[i] = (f32)rng_unit(&g) + 0.5f;
         __imag__ a[i] = (f32)rng_unit(&g) - 1.5f;
         __real__ b[i] = (f32)rng_unit(&g) + 0.5f;
         __imag__ b[i] = (f32)rng_unit(&g) + 0.5f;
     }
-    /* sums of one element in exact order: C is one number, so x is A's */
-    double re = 0, im = 0, var_re = 0, var_im = 0;
-    for (int i = 0; i < K; i++) {
+    memcpy(a + RUN, a, RUN * sizeof *a);
+    memcpy(b + RUN, b, RUN * sizeof *b);
+    /* C is one number, so x is A's */
+    double exact[2] = {0, 0}, law[2] = {0, 0};
+    for (int i = 0; i < RUN; i++) {
         const double xr = __real__ a[i], xi = __imag__ a[i], yr = __real__ b[i];
-        const double yi = __imag__ b[i], steps[2][2] = {{xr * yr, xr * yi}, {-xi * yi, xi * yr}};
-        for (int s = 0; s < 2; s++) {
-            re += steps[s][0];
-            im += steps[s][1];
-            var_re += pow(ldexp(1, ilogb(re) - 23), 2) / 6;
-            var_im += pow(ldexp(1, ilogb(im) - 23), 2) / 6;
-        }
+        const double yi = __imag__ b[i];
+        const double steps[2][2] = {{xr * yr, xr * yi}, {-xi * yi, xi * yr}};
+        for (int s = 0; s < 2; s++)
+            for (int q = 0; q < 2; q++) {
+                exact[q] += steps[s][q];
+                law[q] += 2 * pow(ldexp(1, ilogb(exact[q]) - 23), 2) / 6;
+            }
     }
     double sum[2] = {0, 0}, square[2] = {0, 0};
     for (int i = 0; i < N; i++) {
         const fz_job job = {PRISM_SR, 24, prism_key_seed(77000 + (uint64_t)i), NULL};
         c32 c;
-        fz_gemm_c32(fz_kernels_for(prism_isa_best(prism_isa_detected())), &job, 1, 1, K, 1, 0, a,
-                    K, 1, 0, b, 1, 1, 0, &c, 1, 1);
-        const double d[2] = {__real__ c - re, __imag__ c - im};
+        fz_gemm_c32(fz_kernels_for(prism_isa_best(prism_isa_detected())), &job, 1, 1, K,
+                    1, 0, a, K, 1, 0, b, 1, 1, 0, &c, 1, 1);
+        const double d[2] = {__real__ c - 2 * exact[0], __imag__ c - 2 * exact[1]};
         for (int q = 0; q < 2; q++) {
             sum[q] += d[q];
             square[q] += d[q] * d[q];
         }
     }
     for (int q = 0; q < 2; q++) {
-        const double var = square[q] / N - pow(sum[q] / N, 2), law = q ? var_im : var_re;
+        const double var = square[q] / N - pow(sum[q] / N, 2);
         const double p = stat_normal(sum[q] / N / sqrt(var / N));
-        ck_assert_msg(p > STAT_ALARM, "mean of part %d is off by %g, p = %g", q, sum[q] / N, p);
-        ck_assert_msg(var / law > 0.75 && var / law < 1.33, "variance of part %d: ratio %g", q,
-                      var / law);
+        law[q] += pow(ldexp(1, ilogb(2 * exact[q]) - 23), 2) /
+                  6; /* of the last addition */
+        ck_assert_msg(p > STAT_ALARM, "mean of part %d is off by %g, p = %g", q,
+                      sum[q] / N, p);
+        ck_assert_msg(var / law[q] > 0.75 && var / law[q] < 1.33,
+                      "variance of part %d: ratio %g", q, var / law[q]);
     }
 }
 END_TEST

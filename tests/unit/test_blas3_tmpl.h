@@ -17,13 +17,14 @@ static X NAME(make)(wide x)
 #endif
 }
 
-/* Operands: a, b and c hold ROOM numbers each; the output is the last one a routine names. */
+/* Operands: a, b and c hold ROOM numbers each; the output is the last one a routine
+ * names. */
 typedef struct NAME(operands) {
     X *a, *b, *c, result;
 } NAME(operands);
 
 static void NAME(call_routine)(const call *q, const fz_kernels *k, const fz_job *job,
-                               NAME(operands) *o)
+                               NAME(operands) * o)
 {
     const X alpha = NAME(make)(q->alpha), beta = NAME(make)(q->beta);
     const int herm = q->r == HEMM || q->r == HERK || q->r == HER2K || q->r == HEMV ||
@@ -33,38 +34,50 @@ static void NAME(call_routine)(const call *q, const fz_kernels *k, const fz_job 
     X *const c = q->incy < 0 && q->r >= AXPY ? o->c - (q->m - 1) * q->incy : o->c;
     switch (q->r) {
     case GEMM:
-        NAME(op_gemm)(&p, q->m, q->n, q->kk, alpha, q->ta == 'C', o->a,
-                      q->ta == 'N' ? 1 : q->lda, q->ta == 'N' ? q->lda : 1, q->tb == 'C', o->b,
-                      q->tb == 'N' ? 1 : q->ldb, q->tb == 'N' ? q->ldb : 1, beta, o->c,
-                      q->conj ? q->ldc : 1, q->conj ? 1 : q->ldc);
+        NAME(op_gemm)
+        (&p, q->m, q->n, q->kk, alpha, q->ta == 'C', o->a, q->ta == 'N' ? 1 : q->lda,
+         q->ta == 'N' ? q->lda : 1, q->tb == 'C', o->b, q->tb == 'N' ? 1 : q->ldb,
+         q->tb == 'N' ? q->ldb : 1, beta, o->c, q->conj ? q->ldc : 1,
+         q->conj ? 1 : q->ldc);
         break;
     case GEMV:
-        NAME(op_gemm)(&p, q->m, 1, q->kk, alpha, q->ta == 'C', o->a, q->ta == 'N' ? 1 : q->lda,
-                      q->ta == 'N' ? q->lda : 1, 0, o->b, q->ldb, 1, beta, o->c, q->ldc, 1);
+        NAME(op_gemm)
+        (&p, q->m, 1, q->kk, alpha, q->ta == 'C', o->a, q->ta == 'N' ? 1 : q->lda,
+         q->ta == 'N' ? q->lda : 1, 0, o->b, q->ldb, 1, beta, o->c, q->ldc, 1);
         break;
-    case SYMM: case HEMM:
-        FZ(symm)(k, job, herm, q->right, q->upper, q->m, q->n, alpha, o->a, q->lda, o->b,
-                 q->ldb, beta, o->c, q->ldc);
+    case SYMM:
+    case HEMM:
+        FZ(symm)
+        (k, job, herm, q->right, q->upper, q->m, q->n, alpha, o->a, q->lda, o->b, q->ldb,
+         beta, o->c, q->ldc);
         break;
-    case SYRK: case HERK:
-        FZ(syrk)(k, job, herm, q->upper, q->ta, q->m, q->kk, alpha, o->a, q->lda, beta, o->c,
-                 q->ldc);
+    case SYRK:
+    case HERK:
+        FZ(syrk)
+        (k, job, herm, q->upper, q->ta, q->m, q->kk, alpha, o->a, q->lda, beta, o->c,
+         q->ldc);
         break;
-    case SYR2K: case HER2K:
-        FZ(syr2k)(k, job, herm, q->upper, q->ta, q->m, q->kk, alpha, o->a, q->lda, o->b,
-                  q->ldb, beta, o->c, q->ldc);
+    case SYR2K:
+    case HER2K:
+        FZ(syr2k)
+        (k, job, herm, q->upper, q->ta, q->m, q->kk, alpha, o->a, q->lda, o->b, q->ldb,
+         beta, o->c, q->ldc);
         break;
     case TRMM:
-        FZ(trmm)(k, job, q->right, q->upper, q->ta, q->unit, q->m, q->n, alpha, o->a, q->lda,
-                 o->c, q->ldc);
+        FZ(trmm)
+        (k, job, q->right, q->upper, q->ta, q->unit, q->m, q->n, alpha, o->a, q->lda,
+         o->c, q->ldc);
         break;
     case TRSM:
-        FZ(trsm)(k, job, q->right, q->upper, q->ta, q->unit, q->m, q->n, alpha, o->a, q->lda,
-                 o->c, q->ldc);
+        FZ(trsm)
+        (k, job, q->right, q->upper, q->ta, q->unit, q->m, q->n, alpha, o->a, q->lda,
+         o->c, q->ldc);
         break;
-    case SYMV: case HEMV:
-        FZ(symv)(k, job, q->stored, herm, q->upper, q->m, alpha, o->a, o->b, q->incx, beta,
-                 o->c, q->incy);
+    case SYMV:
+    case HEMV:
+        FZ(symv)
+        (k, job, q->stored, herm, q->upper, q->m, alpha, o->a, o->b, q->incx, beta, o->c,
+         q->incy);
         break;
     case TRMV:
         FZ(trmv)(k, job, q->stored, q->upper, q->ta, q->unit, q->m, o->a, o->c, q->incy);
@@ -73,25 +86,27 @@ static void NAME(call_routine)(const call *q, const fz_kernels *k, const fz_job 
         FZ(trsv)(k, job, q->stored, q->upper, q->ta, q->unit, q->m, o->a, o->c, q->incy);
         break;
     case GER:
-        FZ(geru)(k, job, q->conj, q->m, q->n, alpha, o->a, q->incx, o->b, q->incy, o->c,
-                 q->ldc);
+        FZ(geru)
+        (k, job, q->conj, q->m, q->n, alpha, o->a, q->incx, o->b, q->incy, o->c, q->ldc);
         break;
-    case SYR: case HER:
+    case SYR:
+    case HER:
         FZ(syr)(k, job, q->stored, herm, q->upper, q->m, alpha, o->a, q->incx, o->c);
         break;
-    case SYR2: case HER2:
-        FZ(syr2)(k, job, q->stored, herm, q->upper, q->m, alpha, o->a, q->incx, o->b, q->incy,
-                 o->c);
+    case SYR2:
+    case HER2:
+        FZ(syr2)
+        (k, job, q->stored, herm, q->upper, q->m, alpha, o->a, q->incx, o->b, q->incy,
+         o->c);
         break;
     case GBMV:
-        FZ(gbmv)(k, job, q->ta, q->m, q->n, q->kl, q->ku, alpha, o->a, q->lda, o->b, q->incx,
-                 beta, o->c, q->incy);
+        FZ(gbmv)
+        (k, job, q->ta, q->m, q->n, q->kl, q->ku, alpha, o->a, q->lda, o->b, q->incx,
+         beta, o->c, q->incy);
         break;
     case AXPY: NAME(op_axpy)(&p, q->m, alpha, q->conj, b, q->incx, c, q->incy); break;
     case SCAL: NAME(op_scal)(&p, q->m, alpha, b, q->incx); break;
-    case DOT:
-        o->result = NAME(op_dot)(&p, q->m, q->conj, b, q->incx, c, q->incy);
-        break;
+    case DOT: o->result = NAME(op_dot)(&p, q->m, q->conj, b, q->incx, c, q->incy); break;
     case NRM2: o->result = ROOT(k, job, 1 + COMPLEX, q->m, (R *)o->b, q->incx); break;
     case ASUM: o->result = SUM(k, job, 1 + COMPLEX, q->m, (R *)o->b, q->incx); break;
     default:
@@ -100,9 +115,11 @@ static void NAME(call_routine)(const call *q, const fz_kernels *k, const fz_job 
     }
 }
 
-/* ---- operands as dense matrices --------------------------------------------------------- */
+/* ---- operands as dense matrices
+ * --------------------------------------------------------- */
 
-static dense NAME(general)(const X *a, ptrdiff_t m, ptrdiff_t n, ptrdiff_t rs, ptrdiff_t cs)
+static dense NAME(general)(const X *a, ptrdiff_t m, ptrdiff_t n, ptrdiff_t rs,
+                           ptrdiff_t cs)
 {
     dense d = dense_open(m, n);
     for (ptrdiff_t i = 0; i < m; i++)
@@ -143,7 +160,8 @@ static dense NAME(symmetric)(const call *q, const X *a, ptrdiff_t n, int herm)
     return d;
 }
 
-/* ---- one call --------------------------------------------------------------------------- */
+/* ---- one call
+ * --------------------------------------------------------------------------- */
 
 /* The element of the output (i, j) among the numbers of c, or -1. */
 static ptrdiff_t NAME(output_at)(const call *q, ptrdiff_t i, ptrdiff_t j)
@@ -151,9 +169,19 @@ static ptrdiff_t NAME(output_at)(const call *q, ptrdiff_t i, ptrdiff_t j)
     switch (q->r) {
     case GEMM: return q->conj ? i * q->ldc + j : i + j * q->ldc;
     case GEMV: return i * q->ldc;
-    case SYRK: case HERK: case SYR2K: case HER2K: case SYR: case HER: case SYR2: case HER2:
-        return stored_at(q->stored, q->upper, q->m, i, j);
-    case SYMM: case HEMM: case TRMM: case TRSM: case GER: return i + j * q->ldc;
+    case SYRK:
+    case HERK:
+    case SYR2K:
+    case HER2K:
+    case SYR:
+    case HER:
+    case SYR2:
+    case HER2: return stored_at(q->stored, q->upper, q->m, i, j);
+    case SYMM:
+    case HEMM:
+    case TRMM:
+    case TRSM:
+    case GER: return i + j * q->ldc;
     default: {
         const ptrdiff_t n = q->r == GBMV && q->ta != 'N' ? q->n : q->m;
         const ptrdiff_t inc = q->r == SCAL ? q->incx : q->incy;
@@ -162,8 +190,9 @@ static ptrdiff_t NAME(output_at)(const call *q, ptrdiff_t i, ptrdiff_t j)
     }
 }
 
-static void NAME(judge)(const call *q, const fz_job *job, const dense *want, const dense *mag,
-                        const X *got, ptrdiff_t length, const char *what)
+static void NAME(judge)(const call *q, const fz_job *job, const dense *want,
+                        const dense *mag, const X *got, ptrdiff_t length,
+                        const char *what)
 {
     const double u = unit_of(job);
     for (ptrdiff_t i = 0; i < want->m; i++)
@@ -183,7 +212,7 @@ static void NAME(judge)(const call *q, const fz_job *job, const dense *want, con
 }
 
 /* Exact result and sums of magnitudes of a call that is no solution. */
-static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, dense *mag,
+static void NAME(exact)(const call *q, const NAME(operands) * o, dense *want, dense *mag,
                         ptrdiff_t *length)
 {
     const wide alpha = NAME(make)(q->alpha), beta = NAME(make)(q->beta);
@@ -202,14 +231,19 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
         n = q->m;
     *length = q->kk;
     switch (q->r) {
-    case GEMM: case GEMV:
+    case GEMM:
+    case GEMV:
         a = dense_op(q->ta == 'N' ? NAME(general)(o->a, m, q->kk, 1, q->lda)
-                                  : NAME(general)(o->a, q->kk, m, 1, q->lda), q->ta);
-        b = q->r == GEMV ? NAME(general)(o->b, q->kk, 1, q->ldb, 1)
-            : dense_op(q->tb == 'N' ? NAME(general)(o->b, q->kk, n, 1, q->ldb)
-                                    : NAME(general)(o->b, n, q->kk, 1, q->ldb), q->tb);
+                                  : NAME(general)(o->a, q->kk, m, 1, q->lda),
+                     q->ta);
+        b = q->r == GEMV
+                ? NAME(general)(o->b, q->kk, 1, q->ldb, 1)
+                : dense_op(q->tb == 'N' ? NAME(general)(o->b, q->kk, n, 1, q->ldb)
+                                        : NAME(general)(o->b, n, q->kk, 1, q->ldb),
+                           q->tb);
         break;
-    case SYMM: case HEMM:
+    case SYMM:
+    case HEMM:
         a = NAME(symmetric)(q, o->a, q->right ? n : m, herm);
         b = NAME(general)(o->b, m, n, 1, q->ldb);
         *length = q->right ? n : m;
@@ -219,7 +253,10 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
             b = swap;
         }
         break;
-    case SYRK: case HERK: case SYR2K: case HER2K: {
+    case SYRK:
+    case HERK:
+    case SYR2K:
+    case HER2K: {
         const char other = herm ? 'C' : 'T';
         const ptrdiff_t rows = q->ta == 'N' ? m : q->kk, cols = q->ta == 'N' ? q->kk : m;
         const int two = q->r == SYR2K || q->r == HER2K;
@@ -257,7 +294,8 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
             b = swap;
         }
         break;
-    case SYMV: case HEMV:
+    case SYMV:
+    case HEMV:
         a = NAME(symmetric)(q, o->a, m, herm);
         b = NAME(column)(o->b, m, q->incx);
         *length = 2 * m;
@@ -285,10 +323,14 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
         factor = 1;
         *length = 1;
         break;
-    case SYR: case HER: case SYR2: case HER2: {
+    case SYR:
+    case HER:
+    case SYR2:
+    case HER2: {
         const int two = q->r == SYR2 || q->r == HER2;
         a = NAME(column)(o->a, m, q->incx);
-        b = dense_op(two ? NAME(column)(o->b, m, q->incy) : NAME(column)(o->a, m, q->incx),
+        b = dense_op(two ? NAME(column)(o->b, m, q->incy)
+                         : NAME(column)(o->a, m, q->incx),
                      herm ? 'C' : 'T');
         if (two) {
             a2 = NAME(column)(o->b, m, q->incy);
@@ -299,7 +341,8 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
         *length = 2;
         break;
     }
-    case AXPY: case SCAL:
+    case AXPY:
+    case SCAL:
         a = NAME(column)(o->b, m, q->incx);
         if (q->r == AXPY && q->conj)
             for (ptrdiff_t i = 0; i < m; i++)
@@ -318,7 +361,8 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
             const ptrdiff_t e = NAME(output_at)(q, i, j);
             if (e >= 0 && factor != 0) {
                 const wide was = herm && i == j && q->r != HEMM && q->r != HEMV
-                                     ? (wide)creall(o->c[e]) : (wide)o->c[e];
+                                     ? (wide)creall(o->c[e])
+                                     : (wide)o->c[e];
                 *at(want, i, j) = factor * was;
                 *at(mag, i, j) = cabsl(factor) * cabsl(was);
             }
@@ -334,8 +378,8 @@ static void NAME(exact)(const call *q, const NAME(operands) *o, dense *want, den
 }
 
 /* op(A)*X = alpha*B, or X*op(A), with X the result: the residual. */
-static void NAME(judge_solution)(const call *q, const fz_job *job, const NAME(operands) *o,
-                                 const X *got)
+static void NAME(judge_solution)(const call *q, const fz_job *job,
+                                 const NAME(operands) * o, const X *got)
 {
     const int vector = q->r == TRSV;
     const wide alpha = vector ? 1 : (wide)NAME(make)(q->alpha);
@@ -352,10 +396,12 @@ static void NAME(judge_solution)(const call *q, const fz_job *job, const NAME(op
         dense_add(&sum, &mag, 1, &a, &x);
     const double chain = ((COMPLEX ? 2 : 1) * (double)order + 24) * unit_of(job);
     for (ptrdiff_t i = 0; i < x.m * x.n; i++) {
-        const long double most = chain / (1 - chain) * (creall(mag.x[i]) + cabsl(alpha * b.x[i]));
+        const long double most = chain / (1 - chain) *
+                                 (creall(mag.x[i]) + cabsl(alpha * b.x[i]));
         if (!(cabsl(sum.x[i] - alpha * b.x[i]) <= most))
-            ck_abort_msg("%s: residual %Lg of element %td, bound %Lg", call_text(q, TYPE_TEXT, job),
-                         cabsl(sum.x[i] - alpha * b.x[i]), i, most);
+            ck_abort_msg("%s: residual %Lg of element %td, bound %Lg",
+                         call_text(q, TYPE_TEXT, job), cabsl(sum.x[i] - alpha * b.x[i]),
+                         i, most);
     }
     free(a.x);
     free(x.x);
@@ -372,10 +418,11 @@ static void NAME(fill)(rng *g, X *x)
 }
 
 /* dot, nrm2, asum, rot */
-static void NAME(judge_vectors)(const call *q, const fz_job *job, const NAME(operands) *before,
-                                const NAME(operands) *o)
+static void NAME(judge_vectors)(const call *q, const fz_job *job,
+                                const NAME(operands) * before, const NAME(operands) * o)
 {
-    dense x = NAME(column)(before->b, q->m, q->incx), y = NAME(column)(before->c, q->m, q->incy);
+    dense x = NAME(column)(before->b, q->m, q->incx),
+          y = NAME(column)(before->c, q->m, q->incy);
     dense want = dense_open(q->m, 1), mag = dense_open(q->m, 1);
     wide sum = 0, size = 0;
     for (ptrdiff_t i = 0; i < q->m; i++) {
@@ -400,7 +447,8 @@ static void NAME(judge_vectors)(const call *q, const fz_job *job, const NAME(ope
         const wide error = (wide)o->result - sum;
         if (!(cabsl(error) <= 2 * chain * creall(size)))
             ck_abort_msg("%s: %La %+Lai, exactly %La %+Lai", call_text(q, TYPE_TEXT, job),
-                         creall(o->result), cimagl((wide)o->result), creall(sum), cimagl(sum));
+                         creall(o->result), cimagl((wide)o->result), creall(sum),
+                         cimagl(sum));
     }
     free(x.x);
     free(y.x);
@@ -408,7 +456,8 @@ static void NAME(judge_vectors)(const call *q, const fz_job *job, const NAME(ope
     free(mag.x);
 }
 
-static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t, uint64_t seed)
+static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
+                            uint64_t seed)
 {
     call q = random_call(g, r, COMPLEX, seed);
     fz_job job = {mode, t, prism_key_seed(rng_next(g)), NULL};
@@ -421,7 +470,8 @@ static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
     if (r < AXPY && r != GEMV && r != GEMM && longest > 150)
         return;
     q.lda = longest + 1 + (ptrdiff_t)rng_below(g, 4);
-    q.ldb = r == GEMV ? 1 + (ptrdiff_t)rng_below(g, 3) : q.lda + (ptrdiff_t)rng_below(g, 4);
+    q.ldb = r == GEMV ? 1 + (ptrdiff_t)rng_below(g, 3)
+                      : q.lda + (ptrdiff_t)rng_below(g, 4);
     if (r == GBMV)
         q.lda = q.kl + q.ku + 1 + (ptrdiff_t)rng_below(g, 3);
     q.stored.ld = q.lda;
@@ -431,21 +481,24 @@ static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
         q.stored.ld = q.ldc;
 
     NAME(operands) first, now, ref;
-    X **const three[] = {&first.a, &first.b, &first.c, &now.a, &now.b, &now.c,
-                         &ref.a, &ref.b, &ref.c};
+    X **const three[] = {&first.a, &first.b, &first.c, &now.a, &now.b,
+                         &now.c,   &ref.a,   &ref.b,   &ref.c};
     for (int i = 0; i < 9; i++)
         *three[i] = malloc(ROOM * sizeof(X));
     NAME(fill)(g, first.a);
     NAME(fill)(g, first.b);
     NAME(fill)(g, first.c);
     if (r == TRSM || r == TRSV)
-        for (int i = 0; i < ROOM; i++)                /* well-conditioned: small beside ... */
+        for (int i = 0; i < ROOM; i++) /* well-conditioned: small beside ... */
             first.a[i] *= (R)0.02;
     for (ptrdiff_t i = 0; (r == TRSM || r == TRSV) && i < order; i++) {
-        const ptrdiff_t e = stored_at(q.stored, q.upper, r == TRSV ? q.m : q.right ? q.n : q.m,
+        const ptrdiff_t e = stored_at(q.stored, q.upper,
+                                      r == TRSV ? q.m
+                                      : q.right ? q.n
+                                                : q.m,
                                       i, i);
         if (e >= 0 && i < (r == TRSV ? q.m : q.right ? q.n : q.m))
-            first.a[e] *= 50 + (R)(i % 7) * 20;       /* ... the diagonal */
+            first.a[e] *= 50 + (R)(i % 7) * 20; /* ... the diagonal */
     }
     first.result = ref.result = 0;
     for (int isa = -1; isa < PRISM_ISAS; isa++) {
@@ -459,8 +512,8 @@ static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
             memcpy(now.c, first.c, ROOM * sizeof(X));
             now.result = 0;
             job.threads = threads ? &test_threads : NULL;
-            NAME(call_routine)(&q, fz_kernels_for(isa < 0 ? PRISM_REF : (enum prism_isa)isa),
-                               &job, &now);
+            NAME(call_routine)
+            (&q, fz_kernels_for(isa < 0 ? PRISM_REF : (enum prism_isa)isa), &job, &now);
             if (isa < 0) {
                 memcpy(ref.a, now.a, ROOM * sizeof(X));
                 memcpy(ref.b, now.b, ROOM * sizeof(X));
@@ -470,7 +523,8 @@ static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
                        memcmp(ref.b, now.b, ROOM * sizeof(X)) ||
                        memcmp(ref.c, now.c, ROOM * sizeof(X)) ||
                        memcmp(&ref.result, &now.result, sizeof(X))) {
-                ck_abort_msg("%s: %s with%s threads differs from ref", call_text(&q, TYPE_TEXT, &job),
+                ck_abort_msg("%s: %s with%s threads differs from ref",
+                             call_text(&q, TYPE_TEXT, &job),
                              prism_isa_name((enum prism_isa)isa), threads ? "" : "out");
             }
         }
@@ -507,7 +561,8 @@ static void JOIN(trial_, X)(rng *g, enum routine r, enum prism_mode mode, int t,
     ck_assert_msg(!memcmp(now.a, first.a, ROOM * sizeof(X)) &&
                       (r == ROT || !memcmp(now.b, first.b, ROOM * sizeof(X))) &&
                       !memcmp(now.c, first.c, ROOM * sizeof(X)),
-                  "%s: something beside the output was changed", call_text(&q, TYPE_TEXT, &job));
+                  "%s: something beside the output was changed",
+                  call_text(&q, TYPE_TEXT, &job));
     for (int i = 0; i < 9; i++)
         free(*three[i]);
 }
