@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def listed() -> set[str]:
     """Names of FZ_SYMBOL, FZ_HOOK and FZ_CONV entries."""
-    text = (ROOT / "shim/symbols.def").read_text()
+    text = "".join(p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def")))
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     names = set(re.findall(r"FZ_(?:SYMBOL|HOOK)\((\w+),", text))

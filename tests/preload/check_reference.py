@@ -24,9 +24,8 @@ def main() -> int:
     for path in sources:
         if path.is_file():
             variables |= set(re.findall(r'"(FUZZY_[A-Z_]*[A-Z])[="]', path.read_text()))
-    text = re.sub(
-        r"/\*.*?\*/", "", (ROOT / "shim/symbols.def").read_text(), flags=re.DOTALL
-    )
+    lists = "".join(p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def")))
+    text = re.sub(r"/\*.*?\*/", "", lists, flags=re.DOTALL)
     symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.MULTILINE)) - {
         "name"
     }

@@ -1,0 +1,15 @@
+/* BLAS routines of f64 beside gemm's family.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "blas3.h"
+
+#define T f64
+#define R f64
+#define LETTER d
+#define UPPER "D"
+#define COUNT 1 /* real multiply-adds that one of T takes */
+#define SYRK_TRANS "NTC"
+#include "blas3_tmpl.h"
+#include "blas3_level2_tmpl.h"
+#include "blas3_real_tmpl.h"

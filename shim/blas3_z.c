@@ -1,0 +1,18 @@
+/* BLAS routines of c64 beside gemm's family.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "blas3.h"
+
+#define T c64
+#define R f64
+#define LETTER z
+#define UPPER "Z"
+#define COUNT 4 /* real multiply-adds that one of T takes */
+#define SYRK_TRANS "NT"
+#define MIXED(routine) JOIN(zd, routine, _)
+#define NORM(routine) JOIN(dz, routine, _)
+#include "blas3_tmpl.h"
+#include "blas3_level2_tmpl.h"
+#include "blas3_complex_tmpl.h"
+#include "blas3_complex2_tmpl.h"
