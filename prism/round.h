@@ -39,17 +39,22 @@ FZ_INLINE fz_sum fz_fast_two_sum(vd a, vd b)
     return (fz_sum){s, b - (s - a)};
 }
 
-/* Exact unless the product's last bit lies below 2^-1074 or, without an fma, an operand
- * exceeds 2^995 (Veltkamp's splitting). */
+/* The upper 26 bits of x, rounded; what is left fits in 26 signed bits. By integers, since
+ * Veltkamp's splitting needs rounding to nearest, which callers may have changed. */
+FZ_INLINE vd fz_upper_half(vd x)
+{
+    return (vd)(((vi)x + vi_set(INT64_C(1) << 26)) & ~vi_set((INT64_C(1) << 27) - 1));
+}
+
+/* In any rounding direction; exact unless the product's last bit lies below 2^-1074. Without
+ * fma, Dekker's products: each of at most 53 bits, each partial sum representable. */
 FZ_INLINE fz_sum fz_two_prod(vd a, vd b)
 {
     vd p = a * b;
 #if FZ_HAVE_FMA
     return (fz_sum){p, vd_fma(a, b, -p)};
 #else
-    const vd c = vd_set(0x1p27 + 1);
-    vd ca = c * a, cb = c * b;
-    vd ah = ca - (ca - a), bh = cb - (cb - b);
+    vd ah = fz_upper_half(a), bh = fz_upper_half(b);
     vd al = a - ah, bl = b - bh;
     return (fz_sum){p, ((ah * bh - p) + ah * bl + al * bh) + al * bl};
 #endif
@@ -146,11 +151,12 @@ FZ_INLINE vd fz_round_f64(fz_sum x, enum prism_mode mode, int t, vi w)
 /* ---- f32, computed in f64 ---------------------------------------------------------- */
 
 /* Zero (exact in every f32 operation computed in f64), or normal as a float whatever the
- * rounding does: [2^-125, 2^127). */
+ * rounding does: [2^-125, 2^126), two binades short of overflow since at t = 1 nearest may
+ * take one and ud another. */
 FZ_INLINE vi fz_f32_safe(vd s)
 {
     vi a = (vi)s & vi_set(FZ_ABS);
-    return (vi)((a >= vi_set(INT64_C(898) << 52)) & (a < vi_set(INT64_C(1150) << 52))) |
+    return (vi)((a >= vi_set(INT64_C(898) << 52)) & (a < vi_set(INT64_C(1149) << 52))) |
            (vi)(a == 0);
 }
 

@@ -282,6 +282,77 @@ START_TEST(gemm_takes_whole_words)
 }
 END_TEST
 
+/* One product against every ISA and the definition. */
+static void check_gemm(const trial *q, const matrix *a, const matrix *b, matrix *c)
+{
+    gemm_args args = {a->n, 1, 0, a, b};
+    matrix plain = matrix_copy(c);
+    trial_compare(q, run_gemm, &args, c);
+    plain_gemm(q, a->n, 1, a, b, 0, &plain);
+    trial_check(q, "the definition", &plain, c);
+    matrix_close(&plain);
+}
+
+/* a*b - a*b is the error of the first rounding, an exact number: whatever that rounding
+ * was, the second may not change it. Long sums hide a residual that is off by its last
+ * bit. */
+START_TEST(gemm_residuals)
+{
+    enum { M = 60, N = 60 };
+    const int is_f32 = _i / 4, mode = _i % 4;
+    uint64_t seed = test_seed(UINT64_C(7180) + (uint64_t)_i);
+    rng g = {seed};
+    trial q = trial_make(&g, seed, is_f32, mode);
+    q.t = q.job.t = is_f32 ? 24 : 53;
+    q.csr = 0;
+    snprintf(q.what, sizeof q.what, "gemm a*b - a*b");
+    matrix a = matrix_open(&g, is_f32, M, 2, ROW_MAJOR);
+    matrix b = matrix_open(&g, is_f32, 2, N, ROW_MAJOR);
+    matrix c = matrix_open(&g, is_f32, M, N, ROW_MAJOR);
+    for (int i = 0; i < M; i++) {
+        matrix_set(&a, i, 0, shape_value(&g, SHAPE_UNIFORM, is_f32));
+        matrix_set(&a, i, 1, -matrix_get(&a, i, 0));
+    }
+    for (int j = 0; j < N; j++) {
+        matrix_set(&b, 0, j, shape_value(&g, SHAPE_UNIFORM, is_f32));
+        matrix_set(&b, 1, j, matrix_get(&b, 0, j));
+    }
+    check_gemm(&q, &a, &b, &c);
+    matrix_close(&a);
+    matrix_close(&b);
+    matrix_close(&c);
+}
+END_TEST
+
+/* ud at one bit doubles: from 2^127 to inf, and a sum that is inf stays it. */
+START_TEST(gemm_overflow_of_one_bit)
+{
+    rng g = {7190};
+    for (int mode = 0; mode < 4; mode++)
+        for (int t = 1; t < 4; t++) {
+            trial q = trial_make(&g, 7190, 1, mode);
+            q.t = q.job.t = t;
+            q.csr = 0;
+            snprintf(q.what, sizeof q.what, "gemm near overflow");
+            matrix a = matrix_open(&g, 1, 40, 2, ROW_MAJOR);
+            matrix b = matrix_open(&g, 1, 2, 9, ROW_MAJOR);
+            matrix c = matrix_open(&g, 1, 40, 9, ROW_MAJOR);
+            for (int i = 0; i < 40; i++) {
+                matrix_set(&a, i, 0, ldexp(1 + i / 20.0, 126 - i % 2));
+                matrix_set(&a, i, 1, -0x1.fffffep127);
+            }
+            for (int j = 0; j < 9; j++) {
+                matrix_set(&b, 0, j, 1);
+                matrix_set(&b, 1, j, 1 + j / 64.0); /* back from 2^128, were it finite */
+            }
+            check_gemm(&q, &a, &b, &c);
+            matrix_close(&a);
+            matrix_close(&b);
+            matrix_close(&c);
+        }
+}
+END_TEST
+
 /* The same bits again, other bits under another key: or nothing here was perturbed. */
 START_TEST(keys_matter)
 {
@@ -325,6 +396,8 @@ Suite *suite_kernels(void)
     tcase_set_timeout(c, test_long() ? 7200 : 300);
     tcase_add_test(c, keys_matter);
     tcase_add_test(c, gemm_takes_whole_words);
+    tcase_add_loop_test(c, gemm_residuals, 0, 8);
+    tcase_add_test(c, gemm_overflow_of_one_bit);
     tcase_add_loop_test(c, gemm, 0, 8);
     tcase_add_loop_test(c, gemm_blocks, 0, 2);
     tcase_add_loop_test(c, gemm_shapes, 0, 8);
