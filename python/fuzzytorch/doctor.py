@@ -45,8 +45,25 @@ _BLAS = re.compile(
 
 #: Never called by torch's arithmetic: threads, processes, dlopen.
 _HOOKS = frozenset(
-    "pthread_create GOMP_parallel execve execv execvp execvpe execl execlp execle fexecve "
-    "posix_spawn posix_spawnp system popen _exit _Exit dlopen".split()
+    {
+        "pthread_create",
+        "GOMP_parallel",
+        "execve",
+        "execv",
+        "execvp",
+        "execvpe",
+        "execl",
+        "execlp",
+        "execle",
+        "fexecve",
+        "posix_spawn",
+        "posix_spawnp",
+        "system",
+        "popen",
+        "_exit",
+        "_Exit",
+        "dlopen",
+    }
 )
 
 

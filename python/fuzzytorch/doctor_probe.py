@@ -158,7 +158,7 @@ def main() -> None:
     result: dict[str, Any] = {"python": sys.executable}
     try:
         import torch
-    except Exception as error:  # whatever an import of torch may raise
+    except Exception as error:  # noqa: BLE001 an import of torch may raise anything
         result["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
     else:
         result["torch"] = torch.__version__
