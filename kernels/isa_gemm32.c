@@ -51,23 +51,30 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
     const fz_law l = {PRISM_SR, 24, 29, 0, 1};
     vd acc[R][U][2 * HALF];
     vi st[R][U][NV];
+#pragma GCC unroll 8
     for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
         for (int u = 0; u < U; u++) {
             f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
             fz_lanes_open(st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
                           kblock, (uint32_t)(b->j0 + col + u * UNIT));
+#pragma GCC unroll 8
             for (int v = 0; v < 2 * HALF; v++)
                 acc[i][u][v] = kblock ? fz_load(sum, 1, fz_at(l, v), fz_gap(l)) *
                                             vd_set(FZ_SCALE)
                                       : vd_set(0);
         }
     for (int k = 0; k < kc; k++) {
+#pragma GCC unroll 8
         for (int u = 0; u < U; u++) {
             vd x[2 * HALF];
+#pragma GCC unroll 8
             for (int v = 0; v < 2 * HALF; v++)
                 x[v] = vd_load(pb + (u * kc + k) * UNIT + v * L);
+#pragma GCC unroll 8
             for (int i = 0; i < R; i++) {
                 const vd a = vd_set(pa[k * MR + i]);
+#pragma GCC unroll 8
                 for (int v = 0; v < NV; v++) {
                     const vi s = st[i][u][v];
                     acc[i][u][v] = fz_sr_f32(a, x[v], acc[i][u][v], fz_word_hi(s, r), r);
@@ -78,9 +85,12 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
             }
         }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
         for (int u = 0; u < U; u++) {
             f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
+#pragma GCC unroll 8
             for (int v = 0; v < 2 * HALF; v++)
                 fz_store(sum, 1, fz_at(l, v), fz_gap(l),
                          acc[i][u][v] * vd_set(FZ_UNSCALE));
@@ -97,7 +107,9 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
     const fz_law l = {mode, 24, mode == PRISM_NEAREST ? 0 : 1, 0, 1};
     vf acc[R][U];
     vi st[R][U];
+#pragma GCC unroll 8
     for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
         for (int u = 0; u < U; u++) {
             f32 *sum = b->sum + (row + i) * NC + col + u * UNIT;
             fz_lanes_open(&st[i][u], l, UNIT, b->p->job->key, (uint32_t)(b->i0 + row + i),
@@ -107,15 +119,19 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
     for (int k0 = 0; k0 < kc; k0 += 32) {
         vw bits[R][U];
         int end = kc - k0 < 32 ? kc : k0 + 32;
+#pragma GCC unroll 8
         for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
             for (int u = 0; u < U; u++) {
                 bits[i][u] = l.r ? (vw)st[i][u] : (vw){0};
                 if (l.r)
                     st[i][u] = fz_strand_step(st[i][u]);
             }
         for (int k = k0; k < end; k++)
+#pragma GCC unroll 8
             for (int u = 0; u < U; u++) {
                 const vf x = vf_load(pb + (u * kc + k) * UNIT);
+#pragma GCC unroll 8
                 for (int i = 0; i < R; i++) {
                     acc[i][u] = fz_native_f32(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
                                               bits[i][u]);
@@ -124,7 +140,9 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
                 }
             }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
         for (int u = 0; u < U; u++)
             vf_store(b->sum + (row + i) * NC + col + u * UNIT, acc[i][u]);
 }
@@ -147,30 +165,47 @@ FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U,
 #endif
 }
 
-/* Few rows: more columns at once, so that as many chains of additions run side by side.
- */
+/* The tile that most products consist of, kept apart: inlined among the others it gets
+ * fewer registers. */
+static __attribute__((noinline)) void sr_tile_4x1(const block *b, int row, int col,
+                                                  int kc, uint32_t kblock)
+{
+    sr_tile(4, 1, 24, b, row, col, kc, kblock, (const f64 *)b->pa + (ptrdiff_t)row * kc,
+            (const f64 *)b->pb + (ptrdiff_t)col * kc);
+}
+
+/* The tiles of U units of columns. */
+FZ_INLINE void column(enum prism_mode mode, int full, const int U, const block *b, int j,
+                      int kc, uint32_t kblock)
+{
+    for (int i = 0; i < b->rows; i += MR)
+        switch (b->rows - i) {
+        case 1: tile(mode, full, 1, U, b, i, j, kc, kblock); break;
+        case 2: tile(mode, full, 2, U, b, i, j, kc, kblock); break;
+        case 3: tile(mode, full, 3, U, b, i, j, kc, kblock); break;
+        default:
+            if (mode == PRISM_SR && full && U == 1)
+                sr_tile_4x1(b, i, j, kc, kblock);
+            else
+                tile(mode, full, 4, U, b, i, j, kc, kblock);
+        }
+}
+
+/* Enough chains of additions side by side to hide their latency: SR has eight in four
+ * rows of a unit, the others four, and fewer rows want more columns. */
 FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc,
                      uint32_t kblock)
 {
     for (int j = 0; j < b->cols;) {
         int units = (b->cols - j + UNIT - 1) / UNIT, step = 1;
-        for (int i = 0; i < b->rows; i += MR) {
-            int rows = b->rows - i;
-            if (b->rows == 1 && units >= 4) {
-                tile(mode, full, 1, 4, b, i, j, kc, kblock);
-                step = 4;
-            } else if (b->rows == 2 && units >= 2) {
-                tile(mode, full, 2, 2, b, i, j, kc, kblock);
-                step = 2;
-            } else if (rows >= 4) {
-                tile(mode, full, 4, 1, b, i, j, kc, kblock);
-            } else if (rows == 3) {
-                tile(mode, full, 3, 1, b, i, j, kc, kblock);
-            } else if (rows == 2) {
-                tile(mode, full, 2, 1, b, i, j, kc, kblock);
-            } else {
-                tile(mode, full, 1, 1, b, i, j, kc, kblock);
-            }
+        if (b->rows == 1 && units >= 4) {
+            tile(mode, full, 1, 4, b, 0, j, kc, kblock);
+            step = 4;
+        } else if (units >= 2 && (mode != PRISM_SR || b->rows == 2)) {
+            column(mode, full, 2, b, j, kc, kblock);
+            step = 2;
+        } else {
+            column(mode, full, 1, b, j, kc, kblock);
         }
         j += step * UNIT;
     }

@@ -16,8 +16,8 @@
  * and TwoSum give x = s + rho, where TwoSum's rest is faithful, not exact, under directed
  * rounding (Boldo, Graillat and Muller 2017), which moves F by less than one unit of
  * 2^-52 and leaves exact results exact. RZ(s + rho) is a, the neighbour nearer zero; its
- * exponent gives the spacing, also at powers of two; and RZ(a + ((x - a) + u*spacing)) with
- * u uniform in [0, 1) is b with probability (x - a)/(b - a).
+ * exponent gives the spacing, also at powers of two; and RZ(a + ((x - a) + u*spacing))
+ * with u uniform in [0, 1) is b with probability (x - a)/(b - a).
  */
 #ifndef FZ_STEP_H
 #define FZ_STEP_H
@@ -51,12 +51,12 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
 #if FZ_VBYTES == 64
         __mmask16 moves = _mm512_test_epi32_mask((__m512i)r,
                                                  _mm512_set1_epi32(0x7fffffff));
-        __m512i by = _mm512_or_si512(_mm512_srai_epi32((__m512i)~st, 31),
+        __m512i by = _mm512_or_si512(_mm512_srai_epi32((__m512i)st, 31),
                                      _mm512_set1_epi32(1));
-        return (vf)_mm512_mask_add_epi32((__m512i)r, moves, (__m512i)r, by);
+        return (vf)_mm512_mask_sub_epi32((__m512i)r, moves, (__m512i)r, by);
 #else
-        vw by = (~st >> 31) | 1;
-        return (vf)((vw)r + (by & ~(vw)(r == 0)));
+        vw by = (st >> 31) | 1; /* -1 where the bit is 1: up */
+        return (vf)((vw)r - (by & ~(vw)(r == 0)));
 #endif
     }
 #if FZ_VBYTES == 64
@@ -101,10 +101,10 @@ FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f
 /* ---- f64 --------------------------------------------------------------------------- */
 
 /* a*b + c rounded to one of its neighbours; rounding direction toward zero, FTZ and DAZ
- * set, so that a zero's spacing, which is subnormal, costs nothing. The noise goes to what is
- * left above near, not to rho: after a cancellation rho is as large as s, and its own
- * spacing too coarse. 19 operations a vector with the AES round, in a chain of 46 cycles
- * from c to the result: hence many sums side by side. */
+ * set, so that a zero's spacing, which is subnormal, costs nothing. The noise goes to
+ * what is left above near, not to rho: after a cancellation rho is as large as s, and its
+ * own spacing too coarse. 19 operations a vector with the AES round, in a chain of 46
+ * cycles from c to the result: hence many sums side by side. */
 FZ_INLINE vd fz_sr_f64(vd a, vd b, vd c, vi st)
 {
     const vd unit = vd_set(0x1p-52);
