@@ -89,8 +89,24 @@ static FZ_COLD unsigned judge(fz_lib *lib, enum fz_symbol s)
     return v;
 }
 
+/* A call of reference LAPACK, which we put in the place of torch's: in scope as torch's is,
+ * whatever the library and whether BLAS called by torch itself is. Seldom enough not to be
+ * remembered. */
+static FZ_COLD enum fz_reason inside_lapack(const fz_lib *lib, enum fz_symbol s)
+{
+    const fz_policy *p = fz_policy_get();
+    const char *name = fz_symbol_table[s].name;
+    if (fz_rules_match(&p->exclude, name, lib->name))
+        return FZ_BY_EXCLUDE;
+    if (p->include.given && !fz_rules_match(&p->include, name, lib->name))
+        return FZ_BY_INCLUDE;
+    return FZ_PERTURBED;
+}
+
 static enum fz_reason verdict(fz_lib *lib, enum fz_symbol s, const fz_thread *t)
 {
+    if (FZ_UNLIKELY(t->lapack > 0))
+        return inside_lapack(lib, s);
     unsigned v = atomic_load_explicit(&lib->verdict[s], memory_order_relaxed);
     v = FZ_LIKELY(v != 0) ? v - 1 : judge(lib, s);
     if (v == ONLY_CONV)
@@ -163,7 +179,7 @@ static void *find_xerbla(const fz_call *call, const char *name)
 {
     /* The program's own comes first: BLAS's testers bring one. */
     void *p = dlsym(RTLD_DEFAULT, name);
-    return p ? p : fz_original_name(call->lib, name);
+    return p && !fz_ours(p) ? p : fz_original_name(call->lib, name);
 }
 
 void fz_xerbla(const fz_call *call, const char *routine, int info)

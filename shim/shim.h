@@ -39,7 +39,8 @@ enum fz_scope {
     FZ_SCOPE_ALL = 31
 };
 /* The layers that this version has. */
-#define FZ_SCOPE_BUILT (FZ_SCOPE_BLAS | FZ_SCOPE_CONV | FZ_SCOPE_MATH)
+#define FZ_SCOPE_BUILT \
+    (FZ_SCOPE_BLAS | FZ_SCOPE_LAPACK | FZ_SCOPE_CONV | FZ_SCOPE_MATH)
 
 /* Prototypes and function types of all symbols: fn_sgemm_ is the type of sgemm_. */
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
@@ -137,6 +138,7 @@ enum fz_reason {
     FZ_BY_INCLUDE,
     FZ_BY_CONV, /* scope conv without blas: no convolution asked for it */
     FZ_BY_PACK, /* operands packed by the original */
+    FZ_BY_ABSENCE, /* no reference LAPACK on this machine */
     FZ_REASONS
 };
 
@@ -191,6 +193,7 @@ typedef struct fz_thread {
     bool known;
     int depth;  /* > 0: inside a kernel or an original */
     int conv;   /* > 0: inside a convolution of torch */
+    int lapack; /* > 0: inside reference LAPACK, called for torch */
     int region; /* > 0: inside a parallel region */
     fz_stream *stream;
     struct fz_slot *slot;

@@ -24,6 +24,7 @@
     typedef result fn_##name args; \
     result name args;
 #define DECLARE_MATH(name, result, args)
+#define DECLARE_LAPACK(name, result, args)
 typedef float f32;
 typedef double f64;
 typedef long fz_int;

@@ -262,7 +262,7 @@ class Report(unittest.TestCase):
             "0.1.0",
             "mode ud",
             "seed 9",
-            "layers blas,conv,math",
+            "layers blas,lapack,conv,math",
             "FUZZY_MODE=off",
         ):
             self.assertIn(part, p.stderr)
