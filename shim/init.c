@@ -13,7 +13,8 @@
 #include "blas.h"
 
 fz_policy fz_policy_now;
-atomic_bool fz_ready;
+_Atomic(const fz_policy *) fz_policy_current;
+atomic_uint fz_epoch;
 
 fz_symbol_info fz_symbol_table[FZ_SYMBOLS] = {
 #define REQUIRED true
@@ -39,7 +40,7 @@ static void once(void)
         fz_symbol_table[s].hash = hash(fz_symbol_table[s].name);
     fz_policy_parse(&fz_policy_now);
     fz_lineage_init();
-    atomic_store_explicit(&fz_ready, true, memory_order_release);
+    atomic_store_explicit(&fz_policy_current, &fz_policy_now, memory_order_release);
 }
 
 FZ_COLD void fz_init(void)
@@ -105,6 +106,8 @@ static FZ_COLD enum fz_reason inside_lapack(const fz_lib *lib, enum fz_symbol s)
 
 static enum fz_reason verdict(fz_lib *lib, enum fz_symbol s, const fz_thread *t)
 {
+    if (FZ_UNLIKELY(fz_policy_get()->paused))
+        return FZ_BY_SWITCH;
     if (FZ_UNLIKELY(t->lapack > 0))
         return inside_lapack(lib, s);
     unsigned v = atomic_load_explicit(&lib->verdict[s], memory_order_relaxed);

@@ -39,6 +39,22 @@ static void open_stream(fz_stream *s, prism_key path)
     s->path = path;
     s->key = prism_key_derive(
         prism_key_derive(prism_key_seed(fz_policy_get()->seed), path.hi), path.lo);
+    s->epoch = fz_policy_get()->epoch;
+}
+
+/* The seed was set: from here on as a stream of that seed that has given nothing yet. */
+FZ_COLD void fz_stream_restart(fz_stream *s)
+{
+    open_stream(s, s->path);
+}
+
+/* Threads outlive a change of the seed, after which ordinals count from 0 again: the seed
+ * in the name keeps a new thread from taking that of an older one. */
+static prism_key thread_path(fz_stream *s)
+{
+    const fz_policy *p = fz_policy_get();
+    prism_key path = child(s->path, THREAD, s->threads++);
+    return p->epoch ? prism_key_derive(path, p->seed) : path;
 }
 
 FZ_COLD void fz_thread_begin(void)
@@ -92,7 +108,7 @@ FZ_EXPORT int pthread_create(pthread_t *id, const pthread_attr_t *attr,
     struct start *st = malloc(sizeof *st);
     if (!st)
         return real(id, attr, run, arg);
-    *st = (struct start){run, arg, child(s->path, THREAD, s->threads++)};
+    *st = (struct start){run, arg, thread_path(s)};
     int rc = real(id, attr, begin, st);
     if (rc != 0)
         free(st);

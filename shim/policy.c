@@ -35,6 +35,9 @@ static const char *const variables[][2] = {
     /* Set by fuzzyrun for the command it samples. */
     {"FUZZY_SAMPLE", "the number of a sample, set by fuzzyrun"},
     {"FUZZY_SAMPLE_DIR", "the folder of a sample, set by fuzzyrun"},
+    {"FUZZY_RECORD", "what to record and where, set by fuzzyrun"},
+    /* Read by the Python package. */
+    {"FUZZY_OPTIONAL", "1: its functions do nothing without the library"},
 };
 
 static void bad(const char *name, const char *value) __attribute__((noreturn));
@@ -68,7 +71,7 @@ static bool next_word(const char **p, char *word, size_t cap)
     return true;
 }
 
-static void parse_mode(fz_policy *p)
+int fz_mode_of(const char *name)
 {
     static const struct {
         const char *name;
@@ -86,18 +89,27 @@ static void parse_mode(fz_policy *p)
         {"nearness", PRISM_SR},
         {"updown", PRISM_UD},
     };
-    static const char *const canonical[] = {"nearest", "sr", "ud", "cestac"};
-    const char *v = get("FUZZY_MODE");
-    if (!v)
-        v = "sr";
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(v, names[i].name)) {
-            p->off = names[i].mode < 0;
-            p->mode = p->off ? PRISM_NEAREST : (enum prism_mode)names[i].mode;
-            p->mode_name = p->off ? "off" : canonical[p->mode];
-            return;
-        }
-    bad("FUZZY_MODE", v);
+        if (!strcmp(name, names[i].name))
+            return names[i].mode;
+    return -2;
+}
+
+const char *fz_mode_name(int mode)
+{
+    static const char *const canonical[] = {"nearest", "sr", "ud", "cestac"};
+    return mode < 0 ? "off" : canonical[mode];
+}
+
+static void parse_mode(fz_policy *p)
+{
+    const char *v = get("FUZZY_MODE");
+    const int mode = fz_mode_of(v ? v : "sr");
+    if (mode < -1)
+        bad("FUZZY_MODE", v);
+    p->off = mode < 0;
+    p->mode = p->off ? PRISM_NEAREST : (enum prism_mode)mode;
+    p->mode_name = fz_mode_name(mode);
 }
 
 static bool parse_u64(const char *v, uint64_t *out)

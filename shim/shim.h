@@ -86,18 +86,42 @@ typedef struct fz_policy {
     const char *cache;
     int verbose;
     prism_key lineage; /* of the process, from FUZZY_LINEAGE or the root */
+    bool paused;       /* mode off by fz_policy_set: calls pass, their streams go on */
+    uint32_t epoch;    /* how often the seed was set: streams of another one restart */
 } fz_policy;
 
-extern fz_policy fz_policy_now;
-extern atomic_bool fz_ready;
+extern fz_policy fz_policy_now; /* as the environment has it */
+extern _Atomic(const fz_policy *) fz_policy_current;
+extern atomic_uint fz_epoch;
 void fz_init(void);
 
 static inline const fz_policy *fz_policy_get(void)
 {
-    if (FZ_UNLIKELY(!atomic_load_explicit(&fz_ready, memory_order_acquire)))
+    const fz_policy *p = atomic_load_explicit(&fz_policy_current, memory_order_acquire);
+    if (FZ_UNLIKELY(!p)) {
         fz_init();
-    return &fz_policy_now;
+        p = atomic_load_explicit(&fz_policy_current, memory_order_acquire);
+    }
+    return p;
 }
+
+/* What can change while the process runs (api.c). */
+typedef struct fz_setting {
+    int mode; /* a prism_mode, -1: off */
+    int t_f32, t_f64;
+    bool reseed; /* every stream starts anew, under seed */
+    uint64_t seed;
+} fz_setting;
+
+/* The one place that changes it: each thread follows at its next call. -EPERM: the process
+ * was started with FUZZY_MODE=off; -EBUSY: called inside a kernel or parallel region. */
+int fz_policy_set(const fz_setting *s);
+/* To be told of each change, after it; at most 8 may ask. */
+typedef void fz_changed_fn(const fz_policy *before, const fz_policy *after);
+int fz_policy_subscribe(fz_changed_fn *changed);
+/* -1: off, -2: no such mode; the name of a mode, -1 included. */
+int fz_mode_of(const char *name);
+const char *fz_mode_name(int mode);
 
 /* Fill *p from the environment; ends the process with status 2 on a bad value. */
 void fz_policy_parse(fz_policy *p);
@@ -139,6 +163,7 @@ enum fz_reason {
     FZ_BY_CONV, /* scope conv without blas: no convolution asked for it */
     FZ_BY_PACK, /* operands packed by the original */
     FZ_BY_ABSENCE, /* no reference LAPACK on this machine */
+    FZ_BY_SWITCH,  /* switched off at run time */
     FZ_REASONS
 };
 
@@ -185,6 +210,7 @@ typedef struct fz_stream {
     uint64_t threads, forks, execs, regions; /* ordinals given out to children */
     uint64_t ordinal[FZ_SYMBOLS];
     prism_key symbol[FZ_SYMBOLS]; /* key of each symbol; 0: not derived yet */
+    uint32_t epoch;
 } fz_stream;
 
 struct fz_slot;
@@ -202,11 +228,15 @@ typedef struct fz_thread {
 
 extern __thread fz_thread fz_tls __attribute__((tls_model("initial-exec")));
 void fz_thread_begin(void);
+void fz_stream_restart(fz_stream *s);
 
 static inline fz_thread *fz_self(void)
 {
     if (FZ_UNLIKELY(!fz_tls.known))
         fz_thread_begin();
+    else if (FZ_UNLIKELY(fz_tls.stream->epoch !=
+                         atomic_load_explicit(&fz_epoch, memory_order_relaxed)))
+        fz_stream_restart(fz_tls.stream);
     return &fz_tls;
 }
 

@@ -18,7 +18,7 @@ typedef bool enabled_fn(const void *context);
 static bool enabled(const void *context, const void *from, const char *name, int which)
 {
     const fz_policy *p = fz_policy_get();
-    if (!p->off && p->scope & FZ_SCOPE_CONV) {
+    if (!p->off && !p->paused && p->scope & FZ_SCOPE_CONV) {
         fz_torch_seen();
         return false;
     }
