@@ -253,7 +253,7 @@ class Recorder:
                 self._store(name, tensor, entry)
             except OSError as error:
                 self._stop(f"{self.root}: {error.strerror}")
-            except Exception as error:  # noqa: BLE001: the host program goes on
+            except Exception as error:  # noqa: BLE001
                 self._stop(f"{name}: {error}")
 
     def _store(self, name: str, tensor: torch.Tensor, entry: dict[str, Any]) -> None:
@@ -311,7 +311,7 @@ class Recorder:
                 )
                 call = self._calls[name]
                 self._calls[name] += 1
-        except Exception as error:  # noqa: BLE001: the host program goes on
+        except Exception as error:  # noqa: BLE001
             self._stop(str(error))
             return
         entry = {
@@ -338,7 +338,7 @@ class Recorder:
         try:
             with self._guard:
                 self._names.root(root)
-        except Exception as error:  # noqa: BLE001: the host program goes on
+        except Exception as error:  # noqa: BLE001
             self._stop(str(error))
         if "params" in self.what and not any(r is root for r in self._roots):
             self._roots.append(root)
@@ -387,7 +387,7 @@ class Recorder:
                         if self._limited or not self._stopped
                         else {"stopped": True}
                     )
-            except Exception as error:  # noqa: BLE001: the host program goes on
+            except Exception as error:  # noqa: BLE001
                 self._stop(str(error))
             self._ended = True
             self._roots.clear()

@@ -15,12 +15,16 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import launch, store
+from . import launch, runs, store
 from .errors import FuzzyError
 from .progress import Progress
+from .runs import Job
 from .store import Run, Store
+
+if TYPE_CHECKING:
+    from .executors import Executor
 
 #: FUZZY_ variables that are ours to set, or that do not change the numbers.
 _NOT_SETTINGS = {
@@ -32,20 +36,12 @@ _NOT_SETTINGS = {
     "FUZZY_CACHE",
     "FUZZY_SAMPLE",
     "FUZZY_SAMPLE_DIR",
+    "FUZZY_RECORD",
+    "FUZZY_OPTIONAL",
 }
 
 #: How long a run may take to end after SIGTERM.
 _GRACE_SECONDS = 5.0
-
-
-class _Job:
-    """One run to be made: sample or control number `index`, counted from 1."""
-
-    def __init__(self, index: int, control: bool) -> None:
-        self.index = index
-        self.control = control
-        self.name = ""
-        self.process: subprocess.Popen[bytes] | None = None
 
 
 class Sampler:
@@ -67,6 +63,16 @@ class Sampler:
         Runs at a time.
     controls : int
         Runs in mode off before the first sample.
+    record : sequence of str
+        What to record, of runs.RECORDS.
+    record_limit : int, optional
+        Bytes of a sample's record.
+    collect : sequence of str
+        Globs of files to take from the working folder.
+    reference : bool
+        Make a run with torch's floats in double as well.
+    executor : str
+        `local`, `dask`, `dask:ADDRESS` or `slurm`.
     """
 
     def __init__(
@@ -78,6 +84,12 @@ class Sampler:
         seed: int | None,
         jobs: int,
         controls: int,
+        *,
+        record: Sequence[str] = (),
+        record_limit: int | None = None,
+        collect: Sequence[str] = (),
+        reference: bool = False,
+        executor: str = "local",
     ) -> None:
         self.command = list(command)
         self.count = count
@@ -86,13 +98,19 @@ class Sampler:
         self.seed = seed
         self.jobs = jobs
         self.controls = controls
+        self.record = list(record)
+        self.record_limit = record_limit
+        self.collect = list(collect)
+        self.reference = reference
+        self.executor = executor
         self.study: dict[str, Any] = {}
         self._program = launch.find_command(self.command)
         self._library = launch.find_library()
-        self._env: dict[str, str] = {}
+        self._recipe = runs.Recipe({}, self._program, str(self._library), jobs, executor)
+        self._elsewhere: Executor | None = None
         self._stop = threading.Event()
         self._guard = threading.Lock()
-        self._done: queue.Queue[tuple[_Job, Any]] = queue.Queue()
+        self._done: queue.Queue[tuple[Job, Any]] = queue.Queue()
 
     # ---- What makes the numbers ----------------------------------------------------
 
@@ -111,7 +129,7 @@ class Sampler:
         env.setdefault("OMP_NUM_THREADS", str(max(1, cores // self.jobs)))
         env.setdefault("PYTHONHASHSEED", "0")
         env.update({k: os.environ[k] for k in env if k in os.environ})
-        return {
+        study = {
             "format": store.FORMAT,
             "command": self.command,
             "folder": os.getcwd(),
@@ -125,44 +143,36 @@ class Sampler:
             },
             "environment": env,
             "library": store.file_hash(self._library),
+            "record": self.record or None,
+            "record_limit": self.record_limit,
+            "collect": self.collect or None,
+            "wanted": self.count,
+            "executor": self.executor,
         }
+        return {k: v for k, v in study.items() if v is not None}
 
     def open(self) -> None:
         """Take the folder, new or of the same study."""
         old = self.store.open()
-        self.study = self._describe(old or {})
+        new = self._describe(old or {})
         if old is not None:
-            self.store.match(old, self.study)
-            self.study = old
+            self.store.match(old, new)
+            self.study = {**old, "wanted": self.count, "executor": self.executor}
         else:
+            self.study = new
+        if self.study != old:
             try:
                 store.write_json(self.store.manifest, self.study)
             except OSError as error:
                 raise _disk(self.store.manifest, error) from None
-        self._env = {k: v for k, v in os.environ.items() if k != "FUZZY_LINEAGE"}
-        self._env.update(self.study["environment"])
-        launch.preload(self._env, self._library)
+        self._recipe.study = self.study
 
     # ---- One run -------------------------------------------------------------------
 
-    def _seed_of(self, job: _Job) -> int:
-        return (self.study["seed"] + job.index - 1) % (1 << 64)
-
-    def _environment(self, job: _Job, part: Path) -> dict[str, str]:
-        env = dict(self._env)
-        _, comma, callers = env.get("FUZZY_REPORT", "").partition(",")
-        report = str(part / "report.json").replace("%", "%%")
-        env["FUZZY_REPORT"] = report + comma + callers
-        env["FUZZY_MODE"] = "off" if job.control else self.study["mode"]
-        env["FUZZY_SEED"] = str(self._seed_of(job))
-        # Samples count from 1; 0 is a run without rounding.
-        env["FUZZY_SAMPLE"] = "0" if job.control else str(job.index)
-        env["FUZZY_SAMPLE_DIR"] = str(part / "files")
-        return env
-
-    def _run(self, job: _Job) -> Run | None:
+    def _run(self, job: Job) -> Run | None:
         part = self.store.start(job.name)
-        env = self._environment(job, part)
+        env = self._recipe.environment(job, part, dict(os.environ))
+        collector = runs.Collector(self.collect, Path.cwd(), self.store.path)
         began = time.time()
         with open(part / "stdout", "wb") as out, open(part / "stderr", "wb") as err:
             with self._guard:
@@ -194,26 +204,12 @@ class Sampler:
             job.process.returncode = code
         if self._stop.is_set():
             return None
+        collector.take(part / "files")
         return self.store.finish(
-            job.name,
-            {
-                "exit_status": code if code >= 0 else 128 - code,
-                "signal": signal.Signals(-code).name if code < 0 else None,
-                "wall_seconds": wall,
-                "cpu_seconds": usage.ru_utime + usage.ru_stime,
-                "max_rss_kib": usage.ru_maxrss,
-                "started": began,
-                "mode": env["FUZZY_MODE"],
-                "seed": self._seed_of(job),
-                "sample": int(env["FUZZY_SAMPLE"]),
-                "command": self.command,
-                "files": env["FUZZY_SAMPLE_DIR"],
-                "jobs": self.jobs,
-                "environment": {k: env[k] for k in self.study["environment"]},
-            },
+            job.name, self._recipe.status(job, env, code, wall, usage, began)
         )
 
-    def _work(self, todo: queue.SimpleQueue[_Job], progress: Progress) -> None:
+    def _work(self, todo: queue.SimpleQueue[Job], progress: Progress) -> None:
         while not self._stop.is_set():
             try:
                 job = todo.get_nowait()
@@ -229,18 +225,28 @@ class Sampler:
 
     # ---- All runs ------------------------------------------------------------------
 
-    def _wanted(self, total: int, control: bool) -> list[_Job]:
+    def _wanted(self, total: int, kind: str) -> list[Job]:
         jobs = []
         for index in range(1, total + 1):
-            job = _Job(index, control)
-            job.name = self.store.name(index, control)
+            job = Job(kind, index)
             run = self.store.find(job.name)
             if run is None or not run.ok:
                 jobs.append(job)
         return jobs
 
-    def _all(self, jobs: list[_Job], progress: Progress) -> None:
-        todo: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    def _all(self, jobs: list[Job], progress: Progress) -> None:
+        if self.executor != "local":
+            if jobs and self._elsewhere is None:
+                from .executors import make
+
+                self._elsewhere = make(self.executor, self.store, self._recipe)
+            if jobs and self._elsewhere is not None:
+                self._elsewhere.run(
+                    jobs, lambda job, run: self._say(job, run, progress), progress
+                )
+            progress.clear()
+            return
+        todo: queue.SimpleQueue[Job] = queue.SimpleQueue()
         for job in jobs:
             todo.put(job)
         workers = [
@@ -272,11 +278,13 @@ class Sampler:
             raise _disk(self.store.path / job.name, outcome)
         if isinstance(outcome, BaseException):
             raise outcome
-        status = outcome.status
-        note = "" if outcome.ok else _failure(outcome)
-        progress.end(job.name, status["wall_seconds"], note)
+        self._say(job, outcome, progress)
 
-    def _abandon(self, jobs: list[_Job], workers: list[threading.Thread]) -> None:
+    def _say(self, job: Job, run: Run, progress: Progress) -> None:
+        note = "" if run.ok else _failure(run)
+        progress.end(job.name, run.status["wall_seconds"], note)
+
+    def _abandon(self, jobs: list[Job], workers: list[threading.Thread]) -> None:
         """End what runs and forget it; a second Ctrl-C does not cut this short."""
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         with self._guard:
@@ -294,7 +302,7 @@ class Sampler:
             self.store.discard(job.name)
         signal.signal(signal.SIGINT, previous)
 
-    def _signal(self, jobs: list[_Job], number: int) -> None:
+    def _signal(self, jobs: list[Job], number: int) -> None:
         with self._guard:
             for job in jobs:
                 if job.process is not None and job.process.returncode is None:
@@ -302,6 +310,37 @@ class Sampler:
                         os.killpg(job.process.pid, number)
                     except ProcessLookupError:
                         pass
+
+    def _warn(self, progress: Progress) -> None:
+        option = runs.ignores_path(self.command)
+        if self.record and option is not None:
+            progress.say(
+                f"warning: {self.command[0]} {option} starts a Python that takes nothing "
+                f"from outside: it will record nothing"
+            )
+
+    def _say_records(self, finished: list[Run], progress: Progress) -> None:
+        good = [run for run in finished if run.ok]
+        if self.record:
+            states = [run.status.get("record") for run in good]
+            empty = [run for run, state in zip(good, states) if not state]
+            full = [run for run, s in zip(good, states) if s and s["stopped_by_limit"]]
+            if empty:
+                progress.say(
+                    f"nothing was recorded in {len(empty)} of {len(good)} runs: is the "
+                    f"command a Python with NumPy (not -I, -S or -E) that calls a "
+                    f"torch.nn.Module? See {empty[0].folder}/stderr"
+                )
+            if full:
+                limit = self.record_limit or runs.RECORD_LIMIT
+                progress.say(
+                    f"recording stopped at the limit of {limit} bytes in {len(full)} of "
+                    f"{len(good)} runs (--record-limit)"
+                )
+        if self.collect and good and not any(any(run.files.iterdir()) for run in good):
+            progress.say(
+                f"no run wrote a file that matches {' '.join(self.collect)} (--collect)"
+            )
 
     def run(self) -> tuple[list[Run], list[Run]]:
         """Make what is missing of the study.
@@ -320,15 +359,19 @@ class Sampler:
         """
         try:
             self.open()
-            controls = self._wanted(self.controls, True)
-            samples = self._wanted(self.count, False)
-            progress = Progress(len(controls) + len(samples), self.jobs)
+            controls = self._wanted(self.controls, "control")
+            references = self._wanted(int(self.reference), "reference")
+            samples = self._wanted(self.count, "sample")
+            progress = Progress(
+                len(controls) + len(references) + len(samples), self.jobs
+            )
             have = self.count - len(samples)
             progress.say(
                 f"{self.count} samples in {self.store.path}, mode {self.study['mode']}"
                 f", seeds from {self.study['seed']}, {self.jobs} at a time"
                 + (f"; {have} there already" if have else "")
             )
+            self._warn(progress)
             self._all(controls, progress)
             done = [r for r in self.store.runs(control=True)][: self.controls]
             for run in done:
@@ -338,9 +381,15 @@ class Sampler:
                         f" (--control 0 samples it all the same)",
                         1,
                     )
+            self._all(references, progress)
             self._all(samples, progress)
-            return self.store.runs()[: self.count], done
+            finished = self.store.runs()[: self.count]
+            self._say_records(done + finished, progress)
+            return finished, done
         finally:
+            if self._elsewhere is not None:
+                self._elsewhere.close()
+                self._elsewhere = None
             self.store.close()
 
 

@@ -18,12 +18,16 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import time
 from pathlib import Path
 from typing import Any
 
 from .errors import FuzzyError
 
 PART = ".part-"
+#: Folder of what executors need: recipe, locks of runs, scripts.
+JOBS = ".jobs"
 FORMAT = 1
 
 #: How each field of study.json is called in an error, in the order they are compared.
@@ -37,6 +41,9 @@ IDENTITY = {
     "settings": "FUZZY_ settings",
     "environment": "environment",
     "library": "build of the library",
+    "record": "what is recorded",
+    "record_limit": "limit of the record",
+    "collect": "what is collected",
 }
 
 
@@ -79,6 +86,21 @@ def tree_hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
+
+
+def _locked(path: Path) -> bool:
+    """Return whether another process holds a lock; a folder one may only read will do."""
+    try:
+        lock = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
 
 
 class Run:
@@ -155,7 +177,7 @@ class Store:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = not self.manifest.exists() and any(
-                p.name not in ("lock", "study.json.new") for p in self.path.iterdir()
+                p.name not in ("lock", "study.json.new", JOBS) for p in self.path.iterdir()
             )
             if foreign:
                 raise FuzzyError(
@@ -181,8 +203,17 @@ class Store:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         for left in self.path.glob(PART + "*"):
-            shutil.rmtree(left, ignore_errors=True)
+            if not self.under_way(left.name[len(PART) :]):
+                shutil.rmtree(left, ignore_errors=True)
         return read_json(self.manifest) if self.manifest.exists() else None
+
+    def under_way(self, name: str) -> bool:
+        """Return whether an executor's attempt at a run is alive."""
+        return _locked(self.path / JOBS / f"{name}.lock")
+
+    def in_use(self) -> bool:
+        """Return whether a fuzzyrun is at work in the folder."""
+        return _locked(self.path / "lock")
 
     def close(self) -> None:
         """Let another fuzzyrun in."""
@@ -219,12 +250,15 @@ class Store:
         part = self.path / (PART + name)
         shutil.rmtree(part, ignore_errors=True)
         (part / "files").mkdir(parents=True)
+        started = {"started": time.time(), "host": socket.gethostname()}
+        (part / "started.json").write_text(json.dumps(started), encoding="utf-8")
         return part
 
     def finish(self, name: str, status: dict[str, Any]) -> Run:
         """Count a run: its status is written, then its folder gets its final name."""
         part, final = self.path / (PART + name), self.path / name
         write_json(part / "status.json", status)
+        (part / "started.json").unlink(missing_ok=True)
         if final.exists():
             shutil.rmtree(final)
         part.rename(final)

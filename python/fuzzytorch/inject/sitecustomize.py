@@ -55,7 +55,7 @@ def _load(path):
     try:
         spec.loader.exec_module(module)
         module.install()
-    except Exception as error:  # noqa: BLE001: the host program goes on
+    except Exception as error:  # noqa: BLE001
         del sys.modules[name]
         sys.stderr.write(f"fuzzyrun: warning: nothing is recorded: {error}\n")
 
