@@ -65,6 +65,7 @@ int fz_policy_set(const fz_setting *s)
     if (s->reseed) {
         p->seed = s->seed;
         p->seed_drawn = false;
+        p->generation = s->generation;
         p->epoch++;
     }
     atomic_store_explicit(&fz_policy_current, p, memory_order_release);
@@ -97,6 +98,7 @@ FZ_EXPORT int fuzzy_get(fuzzy_state *state)
     state->f32_bits = p->t_f32;
     state->f64_bits = p->t_f64;
     state->restarts = p->epoch;
+    state->generation = p->generation;
     state->torch = fz_torch_seen();
     return 0;
 }
@@ -121,6 +123,13 @@ FZ_EXPORT int fuzzy_set_mode(const char *mode)
 FZ_EXPORT int fuzzy_set_seed(uint64_t seed)
 {
     return fuzzy_set(NULL, &seed, 0, 0);
+}
+
+FZ_EXPORT int fuzzy_resume(uint64_t seed, uint32_t generation)
+{
+    const fz_policy *p = fz_policy_get();
+    fz_setting s = {mode_now(p), p->t_f32, p->t_f64, true, seed, generation};
+    return fz_policy_set(&s);
 }
 
 FZ_EXPORT int fuzzy_set_precision(int f32_bits, int f64_bits)

@@ -26,8 +26,9 @@ typedef struct fuzzy_state {
     char mode[16];
     uint64_t seed;
     int f32_bits, f64_bits;
-    uint32_t restarts; /* how often the seed was set */
-    int torch;         /* 1: libtorch is mapped */
+    uint32_t restarts;   /* how often the seed was set */
+    uint32_t generation; /* as fuzzy_resume set it; 0 after fuzzy_set_seed */
+    int torch;           /* 1: libtorch is mapped */
 } fuzzy_state;
 
 /* Calls and floating-point operations since the start, forked children's included. */
@@ -45,6 +46,9 @@ int fuzzy_set(const char *mode, const uint64_t *seed, int f32_bits, int f64_bits
 int fuzzy_set_mode(const char *mode);
 /* The same seed gives the same noise again, whatever was computed before. */
 int fuzzy_set_seed(uint64_t seed);
+/* Back to a seed that was in force before: its streams start anew, with other numbers than
+ * under any other generation. A scope that ends gives the generation it found, plus 1. */
+int fuzzy_resume(uint64_t seed, uint32_t generation);
 int fuzzy_set_precision(int f32_bits, int f64_bits);
 
 void fuzzy_counters(fuzzy_counts *sum);

@@ -39,6 +39,8 @@ static void open_stream(fz_stream *s, prism_key path)
     s->path = path;
     s->key = prism_key_derive(
         prism_key_derive(prism_key_seed(fz_policy_get()->seed), path.hi), path.lo);
+    if (fz_policy_get()->generation)
+        s->key = prism_key_derive(s->key, fz_policy_get()->generation);
     s->epoch = fz_policy_get()->epoch;
 }
 
@@ -48,12 +50,20 @@ FZ_COLD void fz_stream_restart(fz_stream *s)
     open_stream(s, s->path);
 }
 
-/* Threads outlive a change of the seed, after which ordinals count from 0 again: the seed
- * in the name keeps a new thread from taking that of an older one. */
+/* A child after the seed was set. Ordinals count from 0 again then: the generation keeps it
+ * from taking the name of one that was there under the same seed. */
+static prism_key later_child(prism_key path, int kind, uint64_t ordinal)
+{
+    const uint32_t generation = fz_policy_get()->generation;
+    path = child(path, kind, ordinal);
+    return generation ? prism_key_derive(path, generation) : path;
+}
+
+/* Threads outlive a change of the seed, so theirs is in the name too. */
 static prism_key thread_path(fz_stream *s)
 {
     const fz_policy *p = fz_policy_get();
-    prism_key path = child(s->path, THREAD, s->threads++);
+    prism_key path = later_child(s->path, THREAD, s->threads++);
     return p->epoch ? prism_key_derive(path, p->seed) : path;
 }
 
@@ -202,7 +212,7 @@ void fz_lineage_text(char out[64], prism_key path, uint64_t seed)
 /* Ordinal 0 is for children that no call of ours announced (a raw system call). */
 static void export_lineage(uint64_t ordinal)
 {
-    fz_lineage_text(exported + 14, child(fz_self()->stream->path, EXEC, ordinal),
+    fz_lineage_text(exported + 14, later_child(fz_self()->stream->path, EXEC, ordinal),
                     fz_policy_get()->seed);
 }
 
@@ -212,7 +222,8 @@ void fz_lineage_next_exec(char out[80])
 {
     fz_stream *s = fz_self()->stream;
     memcpy(out, "FUZZY_LINEAGE=", 14);
-    fz_lineage_text(out + 14, child(s->path, EXEC, ++s->execs), fz_policy_get()->seed);
+    fz_lineage_text(out + 14, later_child(s->path, EXEC, ++s->execs),
+                    fz_policy_get()->seed);
 }
 
 /* For system() and popen(), which pass `environ` on inside libc. */
@@ -235,7 +246,7 @@ static void forked(void)
 {
     fz_thread *t = fz_self();
     fz_forked = true;
-    prism_key path = child(t->stream->path, FORK, t->stream->forks);
+    prism_key path = later_child(t->stream->path, FORK, t->stream->forks);
     open_stream(t->stream, path);
     /* The child's main thread is this one, whatever it was in the parent. */
     root = path;

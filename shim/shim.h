@@ -88,6 +88,7 @@ typedef struct fz_policy {
     prism_key lineage; /* of the process, from FUZZY_LINEAGE or the root */
     bool paused;       /* mode off by fz_policy_set: calls pass, their streams go on */
     uint32_t epoch;    /* how often the seed was set: streams of another one restart */
+    uint32_t generation; /* > 0: a seed gone back to, its streams used so many times */
 } fz_policy;
 
 extern fz_policy fz_policy_now; /* as the environment has it */
@@ -109,8 +110,9 @@ static inline const fz_policy *fz_policy_get(void)
 typedef struct fz_setting {
     int mode; /* a prism_mode, -1: off */
     int t_f32, t_f64;
-    bool reseed; /* every stream starts anew, under seed */
+    bool reseed; /* every stream starts anew, under seed and generation */
     uint64_t seed;
+    uint32_t generation;
 } fz_setting;
 
 /* The one place that changes it: each thread follows at its next call. -EPERM: the process
