@@ -69,6 +69,8 @@ a folder of its own: files it writes there are kept and compared.
 
 #: First words that are, or will be, fuzzyrun's own commands. `fuzzyrun -- report` runs a
 #: program of that name.
+#: A module of a name in fuzzytorch.__all__ would hide the function.
+_MODULES = {"report": "reporting", "compare": "comparing"}
 RESERVED = ("compare", "doctor", "prepare", "report", "status", "verdict")
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -269,9 +271,9 @@ def _adaptive(options: _Options) -> int:
 def _module(name: str) -> ModuleType:
     """Return the module of a command."""
     try:
-        return importlib.import_module(f".{name}", __package__)
+        return importlib.import_module(f".{_MODULES.get(name, name)}", __package__)
     except ModuleNotFoundError as error:
-        if error.name != f"{__package__}.{name}":
+        if error.name != f"{__package__}.{_MODULES.get(name, name)}":
             raise
         raise FuzzyError(
             f"{name}: not a command of this version; fuzzyrun -- {name} runs a "

@@ -1,4 +1,4 @@
-"""Make a Python of a sampled command record: waits for torch, then loads ../record.py.
+"""Make a Python of a sampled command record: waits for torch, then loads ../recorder.py.
 
 SPDX-License-Identifier: Apache-2.0
 
@@ -66,7 +66,7 @@ def _begin():
     sys.path_importer_cache.pop(here, None)
     if os.environ.get("FUZZY_RECORD"):
         sys.meta_path.insert(
-            0, _Waiting(os.path.join(os.path.dirname(here), "record.py"))
+            0, _Waiting(os.path.join(os.path.dirname(here), "recorder.py"))
         )
     # Who stands behind this file in sys.path would have been run without it.
     import importlib.machinery
