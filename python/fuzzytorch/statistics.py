@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 #: Explicit significand bits of the two types: what a spread of one unit in the last place
 #: of a number near 1 comes to, and so the most that the samples can show.
-SIGNIFICAND_BITS = {"f32": 23, "f64": 52}
+SIGNIFICAND_BITS = {"f32": 23, "f64": 52, "bf16": 7, "f16": 10}
 
 
 def _lower_gamma(a: float, x: float) -> float:
@@ -63,15 +63,16 @@ def _lower_gamma(a: float, x: float) -> float:
     return 1.0 - front * h
 
 
-def chi2_quantile(probability: float, degrees: int) -> float:
+@functools.lru_cache(maxsize=4096)
+def chi2_quantile(probability: float, degrees: float) -> float:
     """Return x with P(chi-squared of `degrees` degrees of freedom <= x) = `probability`.
 
     Parameters
     ----------
     probability : float
         In the open interval (0, 1).
-    degrees : int
-        Degrees of freedom, at least 1.
+    degrees : float
+        Degrees of freedom, above 0; heavy tails leave a fraction of them.
 
     Returns
     -------
@@ -80,8 +81,8 @@ def chi2_quantile(probability: float, degrees: int) -> float:
     """
     if not 0.0 < probability < 1.0:
         raise ValueError(f"probability {probability} is not between 0 and 1")
-    if degrees < 1:
-        raise ValueError(f"{degrees} degrees of freedom: at least 1 is needed")
+    if degrees <= 0:
+        raise ValueError(f"{degrees} degrees of freedom: more than 0 are needed")
     a = degrees / 2.0
     low, high = 0.0, float(degrees)
     while _lower_gamma(a, high / 2.0) < probability:
@@ -118,9 +119,121 @@ def delta(n: int, probability: float = 0.95, confidence: float = 0.95) -> float:
         raise ValueError(f"{n} samples: at least 2 are needed")
     alpha = 1.0 - confidence
     spread = (n - 1) / chi2_quantile(alpha / 2.0, n - 1)
-    return 0.5 * math.log2(spread) + math.log2(
-        NormalDist().inv_cdf((probability + 1.0) / 2.0)
-    )
+    return 0.5 * math.log2(spread) + log2_normal(probability)
+
+
+def log2_normal(probability: float = 0.95) -> float:
+    """Return log2 z_{(p+1)/2}: the bits between a spread and what holds with p."""
+    return math.log2(NormalDist().inv_cdf((probability + 1.0) / 2.0))
+
+
+def contributing_shift(significant: float = 0.95, contributing: float = 0.51) -> float:
+    """Return the contributing bits less the significant ones, both by CNH.
+
+    Parameters
+    ----------
+    significant, contributing : float
+        Probabilities of the two: contributing bits are those that help more often than not.
+    """
+    other = math.log2(contributing - 0.5) + math.log2(2.0 * math.sqrt(2.0 * math.pi))
+    return log2_normal(significant) - other
+
+
+def package_shift(n: int) -> float:
+    """Return what the package significantdigits gives above ours: it divides by n."""
+    return 0.5 * math.log2(n / (n - 1))
+
+
+def general_bits(error: float, most: int) -> int:
+    """Return the largest k of 0 to `most` with error <= 2^-k: the estimator without a law.
+
+    Parameters
+    ----------
+    error : float
+        The largest |Z| of the samples.
+    most : int
+        Significand bits of the type.
+    """
+    if error == 0.0:
+        return most
+    mantissa, exponent = math.frexp(error)
+    return min(most, max(0, -exponent + (mantissa == 0.5)))
+
+
+def excess_kurtosis(n: int, squares: float, fourths: float) -> float:
+    """Return the pooled excess kurtosis of samples, 0 on average for normal ones.
+
+    Parameters
+    ----------
+    n : int
+        Number of samples; 0 is returned for less than 4, which do not show tails.
+    squares, fourths : float
+        Sums over elements of m2^2 and m4, the central moments with n below.
+    """
+    if n < 4 or squares <= 0.0:
+        return 0.0
+    g = fourths / squares - 3.0
+    return ((n + 1) * g + 6.0) * (n - 1) / ((n - 2) * (n - 3))
+
+
+def effective_degrees(n: int, kurtosis: float) -> float:
+    """Return nu' = nu / (1 + kappa / 2), kappa = max(0, excess kurtosis)."""
+    return (n - 1) / (1.0 + max(0.0, kurtosis) / 2.0)
+
+
+class Interval(NamedTuple):
+    """Significant bits of a quantity: point, and an interval around it."""
+
+    low: float
+    point: float
+    high: float
+
+
+def bits_interval(
+    sigma: float, degrees: float, alpha: float, most: int, probability: float = 0.95
+) -> Interval:
+    """Return the significant bits that a relative spread leaves.
+
+    Parameters
+    ----------
+    sigma : float
+        Estimated standard deviation over the norm of the value.
+    degrees : float
+        Effective degrees of freedom of the estimate.
+    alpha : float
+        Probability of an error on each side.
+    most : int
+        Explicit significand bits: a spread below 2^-most is not told from one of 2^-most.
+    probability : float
+        Probability that one more run agrees in these bits.
+
+    Returns
+    -------
+    Interval
+        Below and above by quantiles of chi-squared. `high` is inf for equal samples, which
+        say nothing against any number of bits; nothing is below 0.
+    """
+    shift = log2_normal(probability)
+    floor = 2.0**-most
+    low_sigma = max(sigma, floor)
+    low = 0.5 * math.log2(degrees / chi2_quantile(alpha, degrees))
+    point = max(0.0, -math.log2(low_sigma) - shift)
+    low = max(0.0, -math.log2(low_sigma) - low - shift)
+    if sigma <= 0.0:
+        return Interval(low, point, math.inf)
+    high = 0.5 * math.log2(chi2_quantile(1.0 - alpha, degrees) / degrees)
+    return Interval(low, point, max(0.0, -math.log2(sigma) + high - shift))
+
+
+def look_alpha(look: int, quantities: int, alpha: float = 0.05) -> float:
+    """Return alpha_k, the error that look k may make on one side for one quantity.
+
+    Notes
+    -----
+    alpha / (2 J (k+1) (k+2)): over all looks these sum up to alpha / (2 J), so that the
+    intervals of all looks and quantities hold together with probability 1 - alpha.
+    """
+    return alpha / (2.0 * quantities * (look + 1) * (look + 2))
 
 
 def ceiling_bits(n: int, kind: str = "f32") -> float:
