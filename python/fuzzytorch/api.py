@@ -15,7 +15,10 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from typing import Self
 
 #: Names of rounding modes.
 OFF, NEAREST, SR, UD, CESTAC = "off", "nearest", "sr", "ud", "cestac"
@@ -23,9 +26,6 @@ OFF, NEAREST, SR, UD, CESTAC = "off", "nearest", "sr", "ud", "cestac"
 RN = NEAREST
 
 _BITS = {"f32": 24, "f64": 53}
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-#: Significand bits: of f32, or `f32:11,f64:53`, or by name.
-Precision = "int | str | dict[str, int]"
 
 
 class FuzzyNotLoaded(RuntimeError):
@@ -66,7 +66,7 @@ class _Counts(ctypes.Structure):
         }
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _loaded() -> Any:
     """Return the library, None where it is not preloaded."""
     library = ctypes.CDLL(None)
@@ -268,7 +268,7 @@ class mode(contextlib.ContextDecorator):
     def _recreate_cm(self) -> mode:
         return mode(self._wanted[0], seed=self._wanted[1], precision=self._wanted[2])
 
-    def __enter__(self) -> mode:
+    def __enter__(self) -> Self:
         library = _library()
         if library is None:
             self._before.append(None)
@@ -337,7 +337,7 @@ class Instrumented:
     def __len__(self) -> int:
         return len(self._undo)
 
-    def __enter__(self) -> Instrumented:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -123,7 +123,7 @@ class Dask(Executor):
         except ImportError:
             raise FuzzyError(
                 "--executor dask needs dask.distributed: pip install "
-                "'libfuzzytorch[dask]', or distributed"
+                "'fuzzytorch[dask]', or distributed"
             ) from None
         self._distributed = distributed
         # A worker need not have this package.
