@@ -403,6 +403,16 @@ static void say_gaps(void)
                (int)diverted);
 }
 
+const char *fz_divert_refused(unsigned i, const char **why)
+{
+    for (unsigned k = 0; atomic_load(&ready) && k < count; k++)
+        if (list[k].why && i-- == 0) {
+            *why = list[k].why;
+            return list[k].name;
+        }
+    return NULL;
+}
+
 /* Is the file the one that is mapped? Its dynamic section need not be equal, since it is
  * relocated; the entries must be. */
 static void compare(const struct module *m, const struct file *f)

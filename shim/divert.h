@@ -18,6 +18,10 @@ void fz_divert_begin(const char *torch_path);
  * `found` as it is. */
 void *fz_divert_original(const void *inside, const char *name, void *found);
 
+/* The i-th function that torch binds inside itself and that could not be diverted, and why;
+ * NULL: there are no more. */
+const char *fz_divert_refused(unsigned i, const char **why);
+
 /* Threads of this process, and the number of them when this thread began to open a
  * library that may be torch; 0: it does not. */
 int fz_divert_threads(void);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "blas.h"
+#include "callers.h"
 
 fz_policy fz_policy_now;
 _Atomic(const fz_policy *) fz_policy_current;
@@ -38,7 +39,10 @@ static void once(void)
 {
     for (int s = 0; s < FZ_SYMBOLS; s++)
         fz_symbol_table[s].hash = hash(fz_symbol_table[s].name);
-    fz_policy_parse(&fz_policy_now);
+    fz_policy *p = &fz_policy_now;
+    fz_policy_parse(p);
+    fz_callers_on = !p->off && (p->report_callers || fz_rules_have_frames(&p->exclude) ||
+                                fz_rules_have_frames(&p->include));
     fz_lineage_init();
     atomic_store_explicit(&fz_policy_current, &fz_policy_now, memory_order_release);
 }
@@ -64,55 +68,61 @@ __attribute__((destructor)) static void end(void)
 
 /* ---- One call ---------------------------------------------------------------------- */
 
-/* Passes if a convolution asked for it: scope conv without blas. */
-#define ONLY_CONV FZ_REASONS
+unsigned fz_judge(const fz_lib *lib, enum fz_symbol s, bool lapack, bool excluded,
+                  bool included)
+{
+    const fz_policy *p = fz_policy_get();
+    const fz_symbol_info *info = &fz_symbol_table[s];
+    /* A call of reference LAPACK, which we put in the place of torch's, is in scope as
+     * torch's is, whatever the library and whether BLAS called by torch itself is. */
+    if (!lapack && !lib->scope)
+        return FZ_BY_LIBRARY;
+    excluded |= fz_rules_match(&fz_policy_now.exclude, info->name, lib->name);
+    included |= fz_rules_match(&fz_policy_now.include, info->name, lib->name);
+    if (excluded)
+        return FZ_BY_EXCLUDE;
+    if (p->include.given && !included)
+        return FZ_BY_INCLUDE;
+    if (!lapack && !(p->scope & info->scope))
+        return info->scope == FZ_SCOPE_BLAS && p->scope & FZ_SCOPE_CONV ? FZ_ONLY_CONV
+                                                                        : FZ_BY_SCOPE;
+    return FZ_PERTURBED;
+}
 
 static FZ_COLD unsigned judge(fz_lib *lib, enum fz_symbol s)
 {
     const fz_policy *p = fz_policy_get();
-    const fz_symbol_info *info = &fz_symbol_table[s];
-    unsigned v = FZ_PERTURBED;
-    if (!lib->scope)
-        v = FZ_BY_LIBRARY;
-    else if (fz_rules_match(&p->exclude, info->name, lib->name))
-        v = FZ_BY_EXCLUDE;
-    else if (p->include.given && !fz_rules_match(&p->include, info->name, lib->name))
-        v = FZ_BY_INCLUDE;
-    else if (!(p->scope & info->scope))
-        v = info->scope == FZ_SCOPE_BLAS && p->scope & FZ_SCOPE_CONV ? ONLY_CONV
-                                                                     : FZ_BY_SCOPE;
+    const unsigned v = fz_judge(lib, s, false, false, false);
     atomic_store_explicit(&lib->verdict[s], (uint8_t)(v + 1), memory_order_relaxed);
     if (p->verbose >= 3)
-        fz_say("%s called by %s: %s", info->name, lib->name,
-               v == FZ_PERTURBED ? "perturbed"
-               : v == ONLY_CONV  ? "in convolutions"
-                                 : "passed through");
+        fz_say("%s called by %s: %s%s", fz_symbol_table[s].name, lib->name,
+               v == FZ_PERTURBED   ? "perturbed"
+               : v == FZ_ONLY_CONV ? "in convolutions"
+                                   : "passed through",
+               fz_rules_have_frames(&p->exclude) || fz_rules_have_frames(&p->include)
+                   ? ", unless a line names its callers"
+                   : "");
     return v;
 }
 
-/* A call of reference LAPACK, which we put in the place of torch's: in scope as torch's is,
- * whatever the library and whether BLAS called by torch itself is. Seldom enough not to be
- * remembered. */
-static FZ_COLD enum fz_reason inside_lapack(const fz_lib *lib, enum fz_symbol s)
+static enum fz_reason verdict(fz_call *call, const void *from)
 {
-    const fz_policy *p = fz_policy_get();
-    const char *name = fz_symbol_table[s].name;
-    if (fz_rules_match(&p->exclude, name, lib->name))
-        return FZ_BY_EXCLUDE;
-    if (p->include.given && !fz_rules_match(&p->include, name, lib->name))
-        return FZ_BY_INCLUDE;
-    return FZ_PERTURBED;
-}
-
-static enum fz_reason verdict(fz_lib *lib, enum fz_symbol s, const fz_thread *t)
-{
+    const fz_thread *t = call->t;
+    fz_lib *lib = call->lib;
+    unsigned v = atomic_load_explicit(&lib->verdict[call->s], memory_order_relaxed);
+    /* Inside LAPACK calls are seldom enough not to be remembered. */
+    if (FZ_UNLIKELY(t->lapack > 0))
+        v = fz_judge(lib, call->s, true, false, false);
+    else
+        v = FZ_LIKELY(v != 0) ? v - 1 : judge(lib, call->s);
+    if (FZ_UNLIKELY(fz_callers_on)) {
+        call->row = NULL;
+        if (v != FZ_BY_LIBRARY)
+            v = fz_callers_judge(call, from);
+    }
     if (FZ_UNLIKELY(fz_policy_get()->paused))
         return FZ_BY_SWITCH;
-    if (FZ_UNLIKELY(t->lapack > 0))
-        return inside_lapack(lib, s);
-    unsigned v = atomic_load_explicit(&lib->verdict[s], memory_order_relaxed);
-    v = FZ_LIKELY(v != 0) ? v - 1 : judge(lib, s);
-    if (v == ONLY_CONV)
+    if (v == FZ_ONLY_CONV)
         return t->conv ? FZ_PERTURBED : FZ_BY_CONV;
     return (enum fz_reason)v;
 }
@@ -152,7 +162,7 @@ bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
 
     uint64_t ordinal = t->stream->ordinal[s]++;
     call->counted = true;
-    call->why = verdict(call->lib, s, t);
+    call->why = verdict(call, from);
     if (call->why != FZ_PERTURBED)
         return pass(call, size);
 
@@ -174,6 +184,8 @@ void fz_leave(fz_call *call, uint64_t flops)
     call->t->depth--;
     if (call->counted)
         fz_count_call(call->t, call->s, call->why, flops);
+    if (FZ_UNLIKELY(fz_callers_on) && call->counted)
+        fz_callers_count(call, flops);
 }
 
 /* ---- Illegal arguments ------------------------------------------------------------- */

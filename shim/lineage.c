@@ -18,8 +18,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "callers.h"
 #include "exec.h"
-#include "shim.h"
 
 enum { THREAD = 1, FORK, EXEC, REGION, TEAM, STRAY };
 
@@ -133,21 +133,26 @@ struct region {
     int (*thread_num)(void);
     prism_key path;
     int conv;
+    const struct fz_site *opener; /* who called GOMP_parallel */
 };
 
-static void in_region(void *arg)
+/* In a section of its own: chains of frames end here (callers.c). */
+__attribute__((noinline, section("fz_region"))) static void in_region(void *arg)
 {
     const struct region *r = arg;
     fz_thread *t = fz_self();
     fz_stream mine, *outer = t->stream;
     int conv = t->conv;
+    const struct fz_site *opener = t->opener;
     open_stream(&mine,
                 child(r->path, TEAM, (uint64_t)(r->thread_num ? r->thread_num() : 0)));
     t->stream = &mine;
     t->conv = r->conv;
+    t->opener = r->opener;
     t->region++;
     r->body(r->data);
     t->region--;
+    t->opener = opener;
     t->conv = conv;
     t->stream = outer;
 }
@@ -186,7 +191,10 @@ FZ_EXPORT void GOMP_parallel(void (*body)(void *), void *data, unsigned threads,
         return;
     }
     struct region r = {body, data, NULL,
-                       child(t->stream->path, REGION, t->stream->regions++), t->conv};
+                       child(t->stream->path, REGION, t->stream->regions++), t->conv, NULL};
+    fz_chain chain;
+    if (FZ_UNLIKELY(fz_callers_on))
+        r.opener = fz_callers_opener(FZ_FROM, &chain);
     *(void **)&r.thread_num =
         atomic_load_explicit(&lib->gomp_thread_num, memory_order_acquire);
     real(in_region, &r, threads, flags);
@@ -240,11 +248,13 @@ void fz_lineage_unannounce(void)
 static void before_fork(void)
 {
     fz_self()->stream->forks++;
+    fz_callers_before_fork();
 }
 
 static void forked(void)
 {
     fz_thread *t = fz_self();
+    fz_callers_after_fork();
     fz_forked = true;
     prism_key path = later_child(t->stream->path, FORK, t->stream->forks);
     open_stream(t->stream, path);
@@ -264,5 +274,5 @@ void fz_lineage_init(void)
     root = p->lineage;
     fz_lineage_text(exported + 14, child(root, EXEC, 0), p->seed);
     putenv(exported);
-    pthread_atfork(before_fork, NULL, forked);
+    pthread_atfork(before_fork, fz_callers_after_fork, forked);
 }

@@ -12,7 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "shim.h"
+#include "callers.h"
+#include "divert.h"
 
 static const char *const reason_name[FZ_REASONS] = {
     "perturbed",          "library",           "scope", "excluded", "not_included",
@@ -155,8 +156,7 @@ void fz_report_begin(void)
     if (p->verbose >= 1)
         fz_say("%s mode %s seed %u layers %s isa %s; FUZZY_MODE=off disables", FZ_VERSION,
                p->mode_name, p->seed, *layers ? layers : "none", prism_isa_name(p->isa));
-    if (p->report_callers)
-        fz_say("warning: FUZZY_REPORT: this version has no table by caller");
+    fz_callers_begin();
     if (p->scope & FZ_SCOPE_CONV && !(p->scope & FZ_SCOPE_BLAS) && !fz_conv_known())
         fz_say("warning: FUZZY_SCOPE: convolutions cannot be told from other products in "
                "this "
@@ -189,6 +189,119 @@ static uint64_t passed(const fz_count *c)
     for (int r = 1; r < FZ_REASONS; r++)
         n += c->calls[r];
     return n;
+}
+
+/* Functions that stay native since their entry could not be changed. */
+static void json_refused(fz_text *t)
+{
+    const char *name, *why = NULL;
+    fz_text_add(t, ",\n \"not_diverted\": [");
+    for (unsigned i = 0; (name = fz_divert_refused(i, &why)); i++) {
+        fz_text_add(t, "%s\n  {\"symbol\": \"%s\", \"why\": ", i ? "," : "", name);
+        add_json(t, why);
+        fz_text_add(t, "}");
+    }
+    fz_text_add(t, "]");
+}
+
+static void json_rules(fz_text *t)
+{
+    const fz_rules *all[] = {&fz_policy_now.exclude, &fz_policy_now.include};
+    bool first = true;
+    fz_text_add(t, ",\n \"rules\": [");
+    for (int k = 0; k < 2; k++)
+        for (unsigned i = 0; i < all[k]->n; i++, first = false) {
+            const fz_rule *r = &all[k]->rule[i];
+            fz_text_add(t, "%s\n  {\"variable\": \"%s\", \"line\": %d, \"symbol\": ",
+                        first ? "" : ",", all[k]->variable, (int)r->line);
+            add_json(t, r->symbol);
+            fz_text_add(t, ", \"library\": ");
+            add_json(t, r->library);
+            fz_text_add(t, ", \"matched\": %s}",
+                        fz_rules_matched(all[k], i) ? "true" : "false");
+        }
+    fz_text_add(t, "]");
+}
+
+static void json_callers(fz_text *t)
+{
+    const unsigned n = fz_callers_missing() ? 0 : fz_callers_rows();
+    if (fz_callers_missing()) {
+        fz_text_add(t, ",\n \"callers\": null, \"callers_missing\": ");
+        add_json(t, fz_callers_missing());
+        return;
+    }
+    fz_text_add(t, ",\n \"callers\": [");
+    for (unsigned i = 0; i < n; i++) {
+        fz_row_text r;
+        fz_callers_row(i, &r);
+        fz_text_add(t, "%s\n  {\"symbol\": \"%s\", \"operator\": ", i ? "," : "",
+                    r.symbol);
+        add_json(t, r.operator);
+        fz_text_add(t, ", \"outer\": ");
+        add_json(t, r.outer);
+        fz_text_add(t, ", \"function\": ");
+        add_json(t, r.function);
+        fz_text_add(t, ", \"library\": ");
+        add_json(t, r.library);
+        fz_text_add(t,
+                    ",\n   \"perturbed\": {\"calls\": %u, \"flops\": %u}, "
+                    "\"passed\": {\"calls\": %u, \"flops\": %u}}",
+                    r.calls[0], r.flops[0], r.calls[1], r.flops[1]);
+    }
+    fz_text_add(t, "]");
+}
+
+static void table_callers(fz_text *t)
+{
+    enum { SHOWN = 60 };
+    const unsigned n = fz_callers_missing() ? 0 : fz_callers_rows();
+    if (fz_callers_missing()) {
+        fz_text_add(t, "  no table by caller: %s\n", fz_callers_missing());
+        return;
+    }
+    fz_text_add(t, "  by caller:\n");
+    for (unsigned i = 0; i < n && i < SHOWN; i++) {
+        fz_row_text r;
+        fz_callers_row(i, &r);
+        const char *who = *r.operator ? r.operator
+                          : *r.function ? r.function
+                                        : r.library;
+        const bool by = *r.operator && *r.function;
+        const bool asked = strcmp(r.outer, r.operator) != 0;
+        fz_text_add(t,
+                    "  %s for %s%s%s%s%s: perturbed %u calls, %u flops; passed through "
+                    "%u calls, %u flops\n",
+                    r.symbol, who, by ? " by " : "", by ? r.function : "",
+                    asked ? ", asked for by " : "", asked ? r.outer : "", r.calls[0],
+                    r.flops[0], r.calls[1], r.flops[1]);
+    }
+    if (n > SHOWN)
+        fz_text_add(t, "  and %d more; FUZZY_REPORT=FILE,callers has all\n",
+                    (int)(n - SHOWN));
+}
+
+/* Lines of the rules that did nothing are likely to be misspelt. */
+static void say_unmatched(void)
+{
+    const fz_rules *all[] = {&fz_policy_now.exclude, &fz_policy_now.include};
+    char names[800];
+    fz_text t = {names, 0, sizeof names - 1, -1, false};
+    unsigned n = 0;
+    for (int k = 0; k < 2; k++)
+        for (unsigned i = 0; i < all[k]->n; i++) {
+            const fz_rule *r = &all[k]->rule[i];
+            if (fz_rules_matched(all[k], i))
+                continue;
+            if (n++ < 8)
+                fz_text_add(&t, "%s%s line %d `%s %s`", n > 1 ? ", " : "",
+                            all[k]->variable, (int)r->line, r->symbol, r->library);
+        }
+    names[t.n] = 0;
+    if (n > 8)
+        fz_say("warning: rules never matched: %s and %d more", names, (int)(n - 8));
+    else if (n)
+        fz_say("warning: rule%s never matched: %s", n > 1 ? "s" : "", names);
 }
 
 static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
@@ -235,7 +348,12 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
         fz_text_add(t, "}, \"original\": \"%s\"}", fz_provider((enum fz_symbol)s));
         first = false;
     }
-    fz_text_add(t, "\n ]}\n");
+    fz_text_add(t, "\n ]");
+    json_refused(t);
+    json_rules(t);
+    if (p->report_callers)
+        json_callers(t);
+    fz_text_add(t, "}\n");
 }
 
 static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
@@ -260,6 +378,12 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
     fz_text_add(
         t, "  all: perturbed %u calls, %u flops; passed through %u calls, %u flops\n",
         all->calls[0], all->flops[0], passed(all), all->flops[1]);
+    const char *why = NULL, *name;
+    for (unsigned i = 0; (name = fz_divert_refused(i, &why)); i++)
+        fz_text_add(t, "  %s: native, bound inside torch and not diverted: %s\n", name,
+                    why);
+    if (p->report_callers)
+        table_callers(t);
 }
 
 /* A new file that takes the old one's name when it is complete: a reader never sees half
@@ -310,6 +434,8 @@ void fz_report_end(void)
             "warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
             "through)",
             p->mode_name, (int)getpid(), passed(&all));
+    if (!fz_forked)
+        say_unmatched();
     if (!p->report)
         return;
     if (!*path) {
@@ -335,6 +461,9 @@ void fz_report_forked(void)
     if (!atomic_load(&fz_torch_mapped) || !own_file(p->report))
         return;
     fz_report_path(p->report, path, sizeof path - 32);
+    fz_callers_forked();
+    fz_rules_forked(&fz_policy_now.exclude);
+    fz_rules_forked(&fz_policy_now.include);
     atomic_store(&owner, getpid());
     atomic_store(&ended, false);
 }

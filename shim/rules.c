@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,6 +49,38 @@ bool fz_match_list(const char *patterns, const char *text)
         p = *end ? end + 1 : end;
     }
     return false;
+}
+
+/* A line whose symbol matches nothing that is intercepted is about the callers. Others
+ * are not, wildcards or no: `s* *` means single precision, not Python's slot_tp_call. */
+static bool names_caller(const char *symbol)
+{
+    for (int s = 0; s < FZ_SYMBOLS; s++)
+        if (fz_match(symbol, fz_symbol_table[s].name))
+            return false;
+    return true;
+}
+
+/* Which lines have matched something is known to forked children and from them: at exit
+ * the others are named. Without the memory for it none is. */
+static _Atomic uint8_t *marks(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* What the parent has found out is true of the child, which may not find it out again. */
+void fz_rules_forked(fz_rules *r)
+{
+    _Atomic uint8_t *own = r->matched ? marks(r->n) : NULL;
+    for (unsigned i = 0; own && i < r->n; i++)
+        own[i] = r->matched[i];
+    r->matched = own;
+}
+
+bool fz_rules_matched(const fz_rules *r, unsigned i)
+{
+    return !r->matched || atomic_load(&r->matched[i]);
 }
 
 /* Lines `symbol library`, blanks between; # starts a comment. The text stays allocated:
@@ -97,14 +130,54 @@ void fz_rules_read(fz_rules *r, const char *variable, const char *path)
         if (n != 2)
             fz_die("%s=%s line %d: `%s` is not of the form `symbol library` (* for any)",
                    variable, path, number, word[0]);
-        r->rule[r->n++] = (fz_rule){word[0], word[1]};
+        r->rule[r->n++] =
+            (fz_rule){word[0], word[1], (unsigned)number, names_caller(word[0])};
     }
+    r->variable = variable;
+    if (r->n)
+        r->matched = marks(r->n);
 }
 
+static void mark(const fz_rules *r, unsigned i)
+{
+    if (r->matched)
+        atomic_store_explicit(&r->matched[i], 1, memory_order_relaxed);
+}
+
+/* Every line is tried, for the sake of its mark. */
 bool fz_rules_match(const fz_rules *r, const char *symbol, const char *library)
 {
+    bool any = false;
     for (unsigned i = 0; i < r->n; i++)
-        if (fz_match(r->rule[i].symbol, symbol) && fz_match(r->rule[i].library, library))
+        if (!r->rule[i].frame && fz_match(r->rule[i].symbol, symbol) &&
+            fz_match(r->rule[i].library, library)) {
+            mark(r, i);
+            any = true;
+        }
+    return any;
+}
+
+bool fz_rules_match_frame(const fz_rules *r, const char *const name[3],
+                          const char *library)
+{
+    bool any = false;
+    for (unsigned i = 0; i < r->n; i++) {
+        const fz_rule *rule = &r->rule[i];
+        bool hit = false;
+        for (int k = 0; k < 3 && rule->frame; k++)
+            hit |= name[k] && fz_match(rule->symbol, name[k]);
+        if (hit && fz_match(rule->library, library)) {
+            mark(r, i);
+            any = true;
+        }
+    }
+    return any;
+}
+
+bool fz_rules_have_frames(const fz_rules *r)
+{
+    for (unsigned i = 0; i < r->n; i++)
+        if (r->rule[i].frame)
             return true;
     return false;
 }

@@ -62,12 +62,16 @@ extern fz_symbol_info fz_symbol_table[FZ_SYMBOLS];
 
 typedef struct fz_rule {
     const char *symbol, *library;
+    unsigned line;
+    bool frame; /* no intercepted symbol: a function among the callers */
 } fz_rule;
 
 typedef struct fz_rules {
     fz_rule *rule;
     unsigned n;
     bool given;
+    const char *variable;
+    _Atomic uint8_t *matched; /* of each rule; shared with forked children */
 } fz_rules;
 
 typedef struct fz_policy {
@@ -134,7 +138,15 @@ bool fz_match(const char *pattern, const char *text);
 bool fz_match_list(const char *patterns, const char *text);
 /* FUZZY_EXCLUDE and FUZZY_INCLUDE. */
 void fz_rules_read(fz_rules *r, const char *variable, const char *path);
+/* Does a line about intercepted symbols match? One about other functions, by any of three
+ * names (NULL: none)? */
 bool fz_rules_match(const fz_rules *r, const char *symbol, const char *library);
+bool fz_rules_match_frame(const fz_rules *r, const char *const name[3],
+                          const char *library);
+bool fz_rules_have_frames(const fz_rules *r);
+bool fz_rules_matched(const fz_rules *r, unsigned i);
+/* In a forked child that reports for itself. */
+void fz_rules_forked(fz_rules *r);
 
 /* ---- Log: no malloc, no stdio (log.c) ---------------------------------------------- */
 
@@ -223,6 +235,7 @@ typedef struct fz_thread {
     int conv;   /* > 0: inside a convolution of torch */
     int lapack; /* > 0: inside reference LAPACK, called for torch */
     int region; /* > 0: inside a parallel region */
+    const struct fz_site *opener; /* of that region (callers.h) */
     fz_stream *stream;
     struct fz_slot *slot;
     fz_stream own;
@@ -282,12 +295,19 @@ typedef struct fz_call {
     enum fz_reason why;
     bool counted;
     bool nearest; /* passed through, but there is no original: our kernel */
+    struct fz_row *row; /* of the table by caller, where there is one */
 } fz_call;
 
 /* What becomes of a call of s that returns to `from`. True: compute it with call->k and
  * call->job; false: call call->real. Either way fz_leave() afterwards. */
 bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size);
 void fz_leave(fz_call *call, uint64_t flops);
+/* Passes if a convolution asked for it: scope conv without blas. */
+#define FZ_ONLY_CONV FZ_REASONS
+/* What policy says of calls of s from lib, or inside reference LAPACK called for torch:
+ * fz_reason or FZ_ONLY_CONV. `excluded`, `included`: what rules say of the callers. */
+unsigned fz_judge(const fz_lib *lib, enum fz_symbol s, bool lapack, bool excluded,
+                  bool included);
 /* Illegal argument number `info`: the process's xerbla_ or cblas_xerbla. */
 void fz_xerbla(const fz_call *call, const char *routine, int info);
 void fz_cblas_xerbla(const fz_call *call, const char *routine, int info);

@@ -1,7 +1,7 @@
 # The library under snippet programs and under both builds of torch: make check-shim.
 # SPDX-License-Identifier: Apache-2.0
 
-PRELOAD_SNIPPETS := test_lists test_policy test_process test_blas test_math
+PRELOAD_SNIPPETS := test_lists test_policy test_process test_divert test_blas test_math
 
 .PHONY: check-shim
 check-shim: all
@@ -11,6 +11,8 @@ check-shim: all
 	    python3 tests/preload/$$t.py --lib $(B)/libfuzzytorch.so || status=1; \
 	done; \
 	for python in $(PY_WHEEL) $(PY_DEBIAN); do \
-	    echo "tests/preload/test_torch.py, $$python"; \
-	    $$python tests/preload/test_torch.py --lib $(B)/libfuzzytorch.so || status=1; \
+	    for t in test_torch test_callers; do \
+	        echo "tests/preload/$$t.py, $$python"; \
+	        $$python tests/preload/$$t.py --lib $(B)/libfuzzytorch.so || status=1; \
+	    done; \
 	done; exit $$status
