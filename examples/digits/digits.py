@@ -6,6 +6,7 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import sys
+from collections import OrderedDict
 
 import torch
 from torch import nn
@@ -40,16 +41,18 @@ def load() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
 def network() -> nn.Module:
     """Return the CNN, with fresh weights: two convolutions, batch norm, dropout, linear."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1),
-        nn.BatchNorm2d(16),
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, padding=1),
-        nn.BatchNorm2d(32),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Flatten(),
-        nn.Dropout(0.25),
-        nn.Linear(32 * 4 * 4, 10),
+        OrderedDict(
+            conv1=nn.Conv2d(1, 16, 3, padding=1),
+            norm1=nn.BatchNorm2d(16),
+            relu1=nn.ReLU(),
+            conv2=nn.Conv2d(16, 32, 3, padding=1),
+            norm2=nn.BatchNorm2d(32),
+            relu2=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+            flat=nn.Flatten(),
+            drop=nn.Dropout(0.25),
+            classes=nn.Linear(32 * 4 * 4, 10),
+        )
     )
 
 
