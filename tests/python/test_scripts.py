@@ -18,8 +18,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import check_style
 import run_checks
-import setup
 from run_checks import Count
+
+import setup
 
 
 class Closing(unittest.TestCase):
