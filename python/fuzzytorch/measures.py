@@ -192,11 +192,35 @@ class Moments:
     base_norm2: float = 0.0
     shift_norm2: float = 0.0
     along: Any = None  # of each sample: (X_i - reference) . reference
+    energies: Any = None  # of each sample: |X_i - mean|^2
 
     @property
     def kurtosis(self) -> float:
         """Pooled excess kurtosis, without the bias of few samples."""
         return statistics.excess_kurtosis(self.n, self.m2_squares, self.m4)
+
+    @property
+    def independent(self) -> float:
+        """Elements, as many as vary independently: all is one if they move together.
+
+        Notes
+        -----
+        The energy of a sample over m independent normal elements has a squared coefficient
+        of variation of 2/m.
+        """
+        middle = float(self.energies.mean())
+        variance = float(self.energies.var(ddof=1))
+        most = max(1.0, float(self.common))
+        if variance <= 0.0 or middle <= 0.0:
+            return most if middle > 0.0 else 1.0
+        return min(most, max(1.0, 2.0 * middle * middle / variance))
+
+    @property
+    def guarded(self) -> float:
+        """Kurtosis that a stopping rule should reckon with."""
+        if self.squares == 0.0:
+            return 0.0
+        return statistics.guarded_kurtosis(self.n, self.kurtosis, self.independent)
 
     @property
     def degrees(self) -> float:
@@ -274,6 +298,7 @@ def moments(
     everything = [*arrays, reference] if reference is not None else list(arrays)
     total.exponent = _scale(everything) if exponent is None else exponent
     total.along = np.zeros(n)
+    total.energies = np.zeros(n)
     broken_in: set[int] = set()
     for _, rows in pieces(everything):
         values, base = rows[:n], rows[n] if reference is not None else None
@@ -308,6 +333,7 @@ def _add(total: Moments, values: np.ndarray, base: np.ndarray | None) -> None:
     off = values - mean
     off *= off
     sums = off.sum(axis=0)
+    total.energies += off.sum(axis=1)
     total.squares += float(sums.sum())
     total.m2_squares += float(((sums / n) ** 2).sum())
     off *= off
