@@ -149,6 +149,28 @@ static bool parse_hex(const char *s, int digits, uint64_t *out)
     return true;
 }
 
+const char *fz_rank(void)
+{
+    static const char *const names[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
+                                        "SLURM_PROCID", "LOCAL_RANK"};
+    const char *rank = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof *names && !rank; i++)
+        rank = getenv(names[i]);
+    return rank;
+}
+
+/* Ranks started one by one (mpirun, srun, torchrun on each machine) have the same
+ * FUZZY_LINEAGE or none. Rank 0 draws what a process without a rank draws: a job of one
+ * process under Slurm repeats the same process elsewhere. */
+static void add_rank(fz_policy *p)
+{
+    enum { RANK = 7 }; /* beside the kinds of lineage.c */
+    const char *text = fz_rank();
+    uint64_t rank = 0;
+    if (text && parse_u64(text, &rank) && rank)
+        p->lineage = prism_key_derive(p->lineage, (uint64_t)RANK << 56 | rank);
+}
+
 /* FUZZY_LINEAGE is <path, 32 hex digits>.<seed, 16>: what a preloaded parent gave its
  * child. The seed serves a child that draws its own; FUZZY_SEED=number goes before it. */
 static void parse_seed(fz_policy *p)
@@ -161,6 +183,7 @@ static void parse_seed(fz_policy *p)
                      parse_hex(lineage + 16, 16, &p->lineage.lo) &&
                      parse_hex(lineage + 33, 16, &inherited)))
         bad("FUZZY_LINEAGE", lineage);
+    add_rank(p);
     if (v && strcmp(v, "random") != 0) {
         if (!parse_u64(v, &p->seed))
             bad("FUZZY_SEED", v);

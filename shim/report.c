@@ -34,8 +34,6 @@ static bool own_file(const char *report)
  */
 int fz_report_path(const char *pattern, char *out, size_t cap)
 {
-    static const char *const ranks[] = {"RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK",
-                                        "SLURM_PROCID", "LOCAL_RANK"};
     fz_text t = {out, 0, cap - 1, -1, false};
     if (*pattern != '/') {
         char cwd[4096];
@@ -50,9 +48,7 @@ int fz_report_path(const char *pattern, char *out, size_t cap)
             fz_text_add(&t, "%d", (int)getpid());
             p++;
         } else if (p[1] == 'r') {
-            const char *rank = NULL;
-            for (size_t i = 0; i < sizeof ranks / sizeof *ranks && !rank; i++)
-                rank = getenv(ranks[i]);
+            const char *rank = fz_rank();
             fz_text_add(&t, "%s", rank ? rank : "0");
             p++;
         } else if (p[1] == '%') {

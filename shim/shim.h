@@ -131,6 +131,8 @@ const char *fz_mode_name(int mode);
 
 /* Fill *p from the environment; ends the process with status 2 on a bad value. */
 void fz_policy_parse(fz_policy *p);
+/* The rank that a launcher gave this process, as text; NULL: none. */
+const char *fz_rank(void);
 /* One warning for each FUZZY_ variable that this version does not know. */
 void fz_policy_warn_unknown(void);
 /* Does text match one of the patterns (separated by commas, * wildcards)? */
