@@ -47,7 +47,7 @@ $(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
 # The exceptions of torch's C++ pass through these wrappers.
-$(B)/shim/conv.o: ALL_CFLAGS += -fexceptions
+$(B)/shim/conv.o $(B)/shim/plain.o: ALL_CFLAGS += -fexceptions
 # Vectors in registers are these files' interface; who calls them has the registers.
 $(B)/shim/math_sleef256.o: ALL_CFLAGS += -mavx
 $(B)/shim/math_sleef512.o: ALL_CFLAGS += -mavx512f

@@ -22,6 +22,8 @@ fz_symbol_info fz_symbol_table[FZ_SYMBOLS] = {
 #define OPTIONAL false
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
     {#name, #family, FZ_SCOPE_##family, need, 0},
+#define FZ_SLOT(name, family, kernel, need, result, args) \
+    {#name, #family, FZ_SCOPE_##family, need, 0},
 #include "symbols.def"
 #undef REQUIRED
 #undef OPTIONAL
@@ -122,6 +124,8 @@ static enum fz_reason verdict(fz_call *call, const void *from)
     }
     if (FZ_UNLIKELY(fz_policy_get()->paused))
         return FZ_BY_SWITCH;
+    if (FZ_UNLIKELY(t->plain != FZ_PERTURBED) && v != FZ_BY_LIBRARY)
+        return t->plain;
     if (v == FZ_ONLY_CONV)
         return t->conv ? FZ_PERTURBED : FZ_BY_CONV;
     return (enum fz_reason)v;
@@ -147,9 +151,15 @@ static bool pass(fz_call *call, size_t size)
 
 bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
 {
+    return fz_enter_from(call, s, fz_lib_of(from), from, size);
+}
+
+bool fz_enter_from(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *from,
+                   size_t size)
+{
     const fz_policy *p = fz_policy_get();
     call->s = s;
-    call->lib = fz_lib_of(from);
+    call->lib = lib;
     call->t = NULL;
     call->real = NULL;
     call->counted = call->nearest = false;

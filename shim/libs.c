@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "divert.h"
-#include "shim.h"
+#include "slots.h"
 
 #define TABLE 1024
 
@@ -92,21 +92,32 @@ static void copy(char *to, size_t cap, const char *from)
     to[n] = 0;
 }
 
-static bool in_scope(const fz_lib *lib)
+static bool in_scope(const char *name, const char *path)
 {
     const char *libs = fz_policy_get()->libs;
     if (!libs)
-        return fz_match_list(own_libs, lib->name);
+        return fz_match_list(own_libs, name);
     if (!strcmp(libs, "all"))
         return true;
     /* `torch` among the patterns stands for torch's own. */
     for (const char *p = libs; *p;) {
         const char *end = strchrnul(p, ',');
-        if (end - p == 5 && !memcmp(p, "torch", 5) && fz_match_list(own_libs, lib->name))
+        if (end - p == 5 && !memcmp(p, "torch", 5) && fz_match_list(own_libs, name))
             return true;
         p = *end ? end + 1 : end;
     }
-    return fz_match_list(libs, lib->name) || fz_match_list(libs, lib->path);
+    return fz_match_list(libs, name) || fz_match_list(libs, path);
+}
+
+bool fz_path_in_scope(const char *path)
+{
+    char program[256];
+    if (!*path) {
+        ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
+        program[n > 0 ? n : 0] = 0;
+        path = program;
+    }
+    return in_scope(base_name(path), path);
 }
 
 static FZ_COLD fz_lib *enter_lib(const struct found *f, unsigned h)
@@ -131,7 +142,7 @@ static FZ_COLD fz_lib *enter_lib(const struct found *f, unsigned h)
         copy(lib->path, sizeof lib->path, f->path);
         copy(lib->name, sizeof lib->name, base_name(f->path));
     }
-    lib->scope = in_scope(lib);
+    lib->scope = in_scope(lib->name, lib->path);
 
     pthread_mutex_lock(&table_lock);
     fz_lib *there = NULL;
@@ -209,6 +220,7 @@ bool fz_torch_seen(void)
     }
     if (!atomic_exchange(&fz_torch_mapped, true)) {
         fz_divert_begin(torch_path);
+        fz_slots_refresh();
         fz_report_begin();
     }
     return true;

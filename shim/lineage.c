@@ -133,6 +133,7 @@ struct region {
     int (*thread_num)(void);
     prism_key path;
     int conv;
+    enum fz_reason plain;
     const struct fz_site *opener; /* who called GOMP_parallel */
 };
 
@@ -143,16 +144,19 @@ __attribute__((noinline, section("fz_region"))) static void in_region(void *arg)
     fz_thread *t = fz_self();
     fz_stream mine, *outer = t->stream;
     int conv = t->conv;
+    enum fz_reason plain = t->plain;
     const struct fz_site *opener = t->opener;
     open_stream(&mine,
                 child(r->path, TEAM, (uint64_t)(r->thread_num ? r->thread_num() : 0)));
     t->stream = &mine;
     t->conv = r->conv;
+    t->plain = r->plain;
     t->opener = r->opener;
     t->region++;
     r->body(r->data);
     t->region--;
     t->opener = opener;
+    t->plain = plain;
     t->conv = conv;
     t->stream = outer;
 }
@@ -191,7 +195,8 @@ FZ_EXPORT void GOMP_parallel(void (*body)(void *), void *data, unsigned threads,
         return;
     }
     struct region r = {body, data, NULL,
-                       child(t->stream->path, REGION, t->stream->regions++), t->conv, NULL};
+                       child(t->stream->path, REGION, t->stream->regions++), t->conv,
+                       t->plain, NULL};
     fz_chain chain;
     if (FZ_UNLIKELY(fz_callers_on))
         r.opener = fz_callers_opener(FZ_FROM, &chain);

@@ -17,7 +17,8 @@
 
 static const char *const reason_name[FZ_REASONS] = {
     "perturbed",          "library",           "scope", "excluded", "not_included",
-    "not_in_convolution", "packed_by_original", "no_liblapack3", "switched_off"};
+    "not_in_convolution", "packed_by_original", "no_liblapack3", "switched_off",
+    "kept_exact",         "instruction_layer"};
 static const char *const scope_name[] = {"blas", "lapack", "conv", "math", "inst"};
 
 static char path[4096]; /* absolute; empty: none or stderr */

@@ -26,6 +26,7 @@ typedef long fz_int;
 
 enum fz_symbol {
 #define FZ_SYMBOL(name, family, kernel, need, result, args) FZ_SYM_##name,
+#define FZ_SLOT(name, family, kernel, need, result, args) FZ_SYM_##name,
 #include "symbols.def"
     FZ_SYMBOLS
 };
@@ -36,6 +37,7 @@ enum fz_scope {
     FZ_SCOPE_CONV = 4,
     FZ_SCOPE_MATH = 8,
     FZ_SCOPE_INST = 16,
+    FZ_SCOPE_FFT = 0, /* no layer of this version */
     FZ_SCOPE_ALL = 31
 };
 /* The layers that this version has. */
@@ -46,6 +48,7 @@ enum fz_scope {
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
     typedef result fn_##name args; \
     FZ_EXPORT fn_##name name;
+#define FZ_SLOT(name, family, kernel, need, result, args) typedef result fn_##name args;
 #include "symbols.def"
 
 typedef struct fz_symbol_info {
@@ -180,6 +183,8 @@ enum fz_reason {
     FZ_BY_PACK, /* operands packed by the original */
     FZ_BY_ABSENCE, /* no reference LAPACK on this machine */
     FZ_BY_SWITCH,  /* switched off at run time */
+    FZ_BY_EXACT,   /* inside an operation that is not to be perturbed (plain.def) */
+    FZ_BY_LAYER,   /* what calls it, or it itself, is for the instruction layer */
     FZ_REASONS
 };
 
@@ -197,6 +202,8 @@ typedef struct fz_lib {
 } fz_lib;
 
 fz_lib *fz_lib_of(const void *address);
+/* Are calls of the library with this path in scope? Empty: the program. */
+bool fz_path_in_scope(const char *path);
 /* The function that a call from lib would have reached without us; OpenBLAS's where there
  * is none; NULL if that is missing too. */
 void *fz_original(fz_lib *lib, enum fz_symbol s);
@@ -237,6 +244,7 @@ typedef struct fz_thread {
     int conv;   /* > 0: inside a convolution of torch */
     int lapack; /* > 0: inside reference LAPACK, called for torch */
     int region; /* > 0: inside a parallel region */
+    enum fz_reason plain; /* why nothing here is perturbed (plain.c); 0: it is */
     const struct fz_site *opener; /* of that region (callers.h) */
     fz_stream *stream;
     struct fz_slot *slot;
@@ -303,6 +311,9 @@ typedef struct fz_call {
 /* What becomes of a call of s that returns to `from`. True: compute it with call->k and
  * call->job; false: call call->real. Either way fz_leave() afterwards. */
 bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size);
+/* The same of a call whose library is known. */
+bool fz_enter_from(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *from,
+                   size_t size);
 void fz_leave(fz_call *call, uint64_t flops);
 /* Passes if a convolution asked for it: scope conv without blas. */
 #define FZ_ONLY_CONV FZ_REASONS

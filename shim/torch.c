@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "divert.h"
-#include "shim.h"
+#include "slots.h"
 
 typedef bool enabled_fn(const void *context);
 
@@ -44,9 +44,9 @@ bool _ZNK2at7Context17userEnabledNNPACKEv(const void *context)
     return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledNNPACKEv", 1);
 }
 
-/* A file that may be torch, named by its path: look at it as soon as it is mapped, while no
- * thread is in it. The caller counts for names without a slash only, apart from its
- * DT_RPATH, which Python's modules do not have. */
+/* A file that may be torch or is in scope, named by its path: look at it as soon as it is
+ * mapped, while no thread is in it. The caller counts for names without a slash only, apart
+ * from its DT_RPATH, which Python's modules do not have. */
 static void *open_torch(const char *path, int flags)
 {
     fz_divert_opening = fz_divert_threads();
@@ -54,6 +54,7 @@ static void *open_torch(const char *path, int flags)
     if (h && fz_torch_seen())
         dlerror(); /* forget what was asked for in vain */
     fz_divert_opening = 0;
+    fz_slots_refresh();
     return h;
 }
 
@@ -68,8 +69,12 @@ void *fz_before_dlopen(const char *path, int flags)
     (void)flags;
     if (!fz_real_dlopen)
         *(void **)&fz_real_dlopen = fz_next("dlopen");
-    if (!fz_policy_get()->off && !fz_self()->depth && !fz_torch_seen() && fz_real_dlopen &&
-        path && strstr(path, "torch") && strchr(path, '/') && !strchr(path, '$'))
+    if (fz_policy_get()->off || fz_self()->depth || !fz_real_dlopen)
+        return (void *)(uintptr_t)fz_real_dlopen;
+    const bool seen = fz_torch_seen();
+    fz_slots_refresh();
+    if (path && strchr(path, '/') && !strchr(path, '$') &&
+        ((!seen && strstr(path, "torch")) || fz_path_in_scope(path)))
         return (void *)(uintptr_t)open_torch;
     return (void *)(uintptr_t)fz_real_dlopen;
 }

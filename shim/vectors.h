@@ -1,4 +1,4 @@
-/* Vector types of SLEEF's interfaces, as the psABI passes __m256, __m256d, __m512, __m512d.
+/* Types of math interfaces: SLEEF's vectors, as the psABI passes __m256 and its kin.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -17,5 +17,9 @@ typedef struct f32x8_pair { f32x8 x, y; } f32x8_pair;
 typedef struct f64x4_pair { f64x4 x, y; } f64x4_pair;
 typedef struct f32x16_pair { f32x16 x, y; } f32x16_pair;
 typedef struct f64x8_pair { f64x8 x, y; } f64x8_pair;
+
+/* libm's complex numbers */
+typedef float _Complex c32;
+typedef double _Complex c64;
 
 #endif
