@@ -252,15 +252,21 @@ static void read_symtab(const struct file *f, uintptr_t base)
     }
 }
 
-/* Does the linker leave calls between this library's own exported functions to the dynamic
- * linker? One such call shows it. */
+/* Does the linker bind calls between this library's own exported functions? One that it
+ * leaves to the dynamic linker shows that it does not: a jump slot, or an address in the
+ * GOT if the function's address is taken as well, or by -fno-plt. */
 static bool binds_inside(const struct module *m)
 {
+    const ElfW(Rela) *tables[] = {m->jumps, m->relocations};
+    const size_t n[] = {m->n_jumps, m->n_relocations};
     if (m->symbolic)
         return true;
-    for (size_t i = 0; i < m->n_jumps; i++)
-        if (m->symbols[ELF64_R_SYM(m->jumps[i].r_info)].st_shndx != SHN_UNDEF)
-            return false;
+    for (int t = 0; t < 2; t++)
+        for (size_t i = 0; tables[t] && i < n[t]; i++) {
+            const ElfW(Sym) *s = &m->symbols[ELF64_R_SYM(tables[t][i].r_info)];
+            if (s->st_shndx != SHN_UNDEF && ELF64_ST_TYPE(s->st_info) == STT_FUNC)
+                return false;
+        }
     return true;
 }
 

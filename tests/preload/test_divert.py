@@ -28,6 +28,17 @@ OWN void sgemm_(const char *ta, const char *tb, const int *m, const int *n, cons
                 const float *alpha, const float *a, const int *lda, const float *b,
                 const int *ldb, const float *beta, float *c, const int *ldc, size_t la,
                 size_t lb);
+#ifdef UNCALLED
+/* Exported for others; the library has no call of it. */
+OWN double ddot_(const int *n, const double *x, const int *incx, const double *y,
+                 const int *incy)
+{
+    double s = 0;
+    for (int i = 0; i < *n; i++)
+        s += x[i * *incx] * y[i * *incy];
+    return s;
+}
+#endif
 static void product(const int *m, const int *n, const int *k, const float *a,
                     const float *b, float *c);
 #ifdef UNKNOWN_ENTRY
@@ -104,8 +115,12 @@ uint64_t torch_product(void)
 /* The eight bytes at the entry of sgemm_. */
 uint64_t torch_entry(void)
 {
+#ifdef NO_ADDRESS
+    return 0;
+#else
     union { void *p; const uint64_t *u; } x = {(void *)sgemm_};
     return *x.u;
+#endif
 }
 """
 
@@ -141,6 +156,9 @@ int main(int argc, char **argv)
     }
     *(void **)&product = dlsym(h, "torch_product");
     *(void **)&entry = dlsym(h, "torch_entry");
+    const uint64_t *uncalled = dlsym(h, "ddot_");
+    if (uncalled && argc > 1 && !strcmp(argv[1], "uncalled"))
+        printf("%016lx ", (unsigned long)*uncalled);
 #endif
     printf("%016lx ", (unsigned long)product());
     printf("%016lx %016lx\n", (unsigned long)product(), (unsigned long)entry());
@@ -285,9 +303,17 @@ class Untouched(unittest.TestCase):
         self.same(prog, FUZZY_VERBOSE="0")
 
     def test_unknown_entry(self) -> None:
-        """An entry that cannot be moved: native, named once."""
+        """An entry that cannot be moved: native, named once, and in the report."""
         prog = program("unknown", "-DHIDDEN", "-DUNKNOWN_ENTRY")
-        said = self.same(prog, FUZZY_VERBOSE="0")
+        path = build_dir() / "unknown.json"
+        said = self.same(prog, FUZZY_VERBOSE="0", FUZZY_REPORT=str(path))
+        refused = json.loads(path.read_text())["not_diverted"]
+        self.assertEqual([x["symbol"] for x in refused], ["sgemm_"])
+        self.assertIn("can be moved", refused[0]["why"])
+        text = run([prog], FUZZY_REPORT="stderr").stderr
+        self.assertRegex(text, r"  sgemm_: native, bound inside torch .*can be moved")
+        run([hidden()], FUZZY_REPORT=str(path))
+        self.assertEqual(json.loads(path.read_text())["not_diverted"], [])
         self.assertEqual(said.count("sgemm_"), 1, said)
         self.assertRegex(said, r"binds 1 function inside itself .*: sgemm_ \(")
         self.assertIn("nothing was perturbed", said)
@@ -312,6 +338,18 @@ class Untouched(unittest.TestCase):
         self.assertNotEqual(got[0], plain[0])
         # What is at the address of sgemm_, which is ours here as well: no jump.
         self.assertNotEqual(got[2][-2:], "e9")
+        # Nor at that of an exported one without a call. The library's own call is a jump
+        # slot, or an address in the GOT.
+        for name, flags in (("got", []), ("plt", ["-DNO_ADDRESS"])):
+            prog = program(f"uncalled-{name}", "-DUNCALLED", *flags)
+            got = run([prog, "uncalled"], FUZZY_SEED="3").stdout.split()
+            self.assertEqual(len(got), 4, got)
+            self.assertNotEqual(got[0][-2:], "e9", name)
+        # Where calls inside are not the linker's it is: calls that we cannot see.
+        prog = program("uncalled-symbolic", "-DUNCALLED", "-Wl,-Bsymbolic")
+        got = run([prog, "uncalled"], FUZZY_SEED="3").stdout.split()
+        self.assertEqual(got[0][-2:], "e9")
+        prog = program("plain")
         verbose = run([prog], FUZZY_VERBOSE="2").stderr
         self.assertNotIn("diverted", verbose)
         self.assertIn("diverted", run([hidden()], FUZZY_VERBOSE="2").stderr)
