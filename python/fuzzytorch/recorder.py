@@ -22,6 +22,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import util
 from typing import Any
 
 import numpy as np
@@ -397,10 +398,10 @@ class Recorder:
         if self._index >= 0:
             os.close(self._index)
         self._begin()
-        # multiprocessing ends its children past atexit.
-        util = sys.modules.get("multiprocessing.util")
-        if util is not None:
-            util.Finalize(None, self._finish_child, exitpriority=0)
+
+    def in_worker(self) -> None:
+        """In a child of multiprocessing, which ends past atexit."""
+        util.Finalize(None, self._finish_child, exitpriority=0)
 
     def _finish_child(self) -> None:
         if self._index >= 0:
@@ -425,6 +426,7 @@ def get() -> Recorder | None:
         current = Recorder(set(what.split(",")) - {""}, int(limit), root)
         atexit.register(current.finish)
         os.register_at_fork(after_in_child=current.forked)
+        util.register_after_fork(current, Recorder.in_worker)
     return current
 
 
@@ -447,9 +449,7 @@ def install() -> None:
     if recorder is None:
         return
     double = "f64" in recorder.what
-    if double:
-        torch.set_default_dtype(torch.float64)
-    if not recorder.what - {"f64"} and not double:
+    if not recorder.what:
         return
     local = threading.local()
     call = torch.nn.Module.__call__
@@ -466,15 +466,20 @@ def install() -> None:
             out = call(self, *args, **kwargs)
             recorder.module(self, out, root)
             return out
-        if double:
-            self.double()
-            args, kwargs = _in_double(args), _in_double(kwargs)
         recorder.enter(self)
         local.root = self
+        default = torch.get_default_dtype()
         try:
+            if double:
+                # Not before: random weights and inputs are other numbers in double.
+                self.double()
+                args, kwargs = _in_double(args), _in_double(kwargs)
+                torch.set_default_dtype(torch.float64)
             out = call(self, *args, **kwargs)
         finally:
             local.root = None
+            if double:
+                torch.set_default_dtype(default)
         recorder.module(self, out, self)
         return out
 
