@@ -135,7 +135,7 @@ const char *fz_callers_missing(void)
 extern const char __start_fz_region[] __attribute__((visibility("hidden")));
 extern const char __stop_fz_region[] __attribute__((visibility("hidden")));
 
-static void walk(fz_chain *c, enum fz_symbol s, const void *from)
+static void walk(fz_chain *c, enum fz_symbol s, const fz_lib *lib, const void *from)
 {
     enum { OURS = 16 }; /* frames of ours before `from` */
     void *all[FZ_FRAMES + OURS];
@@ -165,6 +165,7 @@ static void walk(fz_chain *c, enum fz_symbol s, const void *from)
     h ^= h >> 29;
     c->site = (fz_site){.hash = h * 0xBF58476D1CE4E5B9u,
                         .opener = opener,
+                        .lib = lib,
                         .n = (uint16_t)k,
                         .symbol = (uint16_t)s,
                         .lapack = t->lapack > 0,
@@ -173,7 +174,8 @@ static void walk(fz_chain *c, enum fz_symbol s, const void *from)
 
 static bool equal(const fz_site *a, const fz_chain *c)
 {
-    return a->hash == c->site.hash && a->opener == c->site.opener && a->n == c->site.n &&
+    return a->hash == c->site.hash && a->opener == c->site.opener &&
+           a->lib == c->site.lib && a->n == c->site.n &&
            a->symbol == c->site.symbol && a->lapack == c->site.lapack &&
            !memcmp(a->frame, c->at, a->n * sizeof *c->at);
 }
@@ -252,8 +254,7 @@ static bool tells_nothing(const fz_function *f)
 
 static void describe(const fz_site *s, fz_row *to)
 {
-    const fz_lib *lib = fz_lib_of(s->frame[0]);
-    put(to->library, sizeof to->library, lib->name, strlen(lib->name));
+    put(to->library, sizeof to->library, s->lib->name, strlen(s->lib->name));
     for (; s; s = s->opener)
         for (unsigned i = 0; i < s->n; i++) {
             const fz_function *f = fz_function_of(s->frame[i]);
@@ -328,8 +329,8 @@ static void judge(fz_site *s)
                 excluded |= f->excluded;
                 included |= f->included;
             }
-    s->verdict = (uint8_t)fz_judge(fz_lib_of(s->frame[0]), (enum fz_symbol)s->symbol,
-                                   s->lapack, excluded, included);
+    s->verdict = (uint8_t)fz_judge(s->lib, (enum fz_symbol)s->symbol, s->lapack, excluded,
+                                   included);
     if (fz_policy_get()->report_callers)
         s->row = row_of(s);
 }
@@ -378,7 +379,7 @@ unsigned fz_callers_judge(fz_call *call, const void *from)
     call->row = NULL;
     if (!ready())
         return fz_judge(call->lib, call->s, call->t->lapack > 0, false, false);
-    walk(&c, call->s, from);
+    walk(&c, call->s, call->lib, from);
     const fz_site *s = look(&c, &where);
     if (FZ_UNLIKELY(!s))
         s = add(&c);
@@ -391,7 +392,7 @@ const fz_site *fz_callers_opener(const void *from, fz_chain *own)
     unsigned where;
     if (!ready())
         return NULL;
-    walk(own, FZ_SYMBOLS, from);
+    walk(own, FZ_SYMBOLS, NULL, from);
     const fz_site *s = look(own, &where);
     return FZ_LIKELY(s != NULL) ? s : add(own);
 }

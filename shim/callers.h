@@ -15,6 +15,7 @@ enum { FZ_FRAMES = 128 };
 typedef struct fz_site {
     uint64_t hash;
     const struct fz_site *opener; /* of the parallel region that the chain ends in */
+    const fz_lib *lib; /* that calls: not the first frame's if that is a tail jump */
     struct fz_row *row;
     uint16_t n, symbol; /* symbol FZ_SYMBOLS: a parallel region is opened here */
     uint8_t lapack;     /* inside reference LAPACK */

@@ -16,6 +16,7 @@
 uint64_t product(void);
 uint64_t by_alpha(int depth), by_beta(int depth), operation(void), grown(int bytes);
 uint64_t way(unsigned bits, int steps);
+double by_tail(double x);
 void team_alpha(uint64_t *bits), team_beta(uint64_t *bits);
 uint64_t node(void) __asm__("_ZN5torch8autograd9generated11MulBackward5applyEv");
 uint64_t frobnicate(void) __asm__("_ZN2at4_ops10frobnicate4callERKNS_6TensorE");
@@ -24,6 +25,10 @@ uint64_t frobnicate(void) __asm__("_ZN2at4_ops10frobnicate4callERKNS_6TensorE");
 void sgemm_(const char *, const char *, const int *, const int *, const int *,
             const float *, const float *, const int *, const float *, const int *,
             const float *, float *, const int *, size_t, size_t);
+
+/* Its call returns to its caller, in another library. */
+__asm__(".text\n.globl by_tail\n.type by_tail, @function\nby_tail: jmp exp@plt\n"
+        ".size by_tail, . - by_tail\n");
 
 static volatile int kept; /* keeps calls from becoming jumps */
 
@@ -165,6 +170,8 @@ int main(int argc, char **argv)
         team_beta(bits + 4);
         for (int i = 0; i < 8; i++)
             show(i < 4 ? "alpha" : "beta", bits[i]);
+    } else if (!strcmp(what, "tail")) {
+        printf("tail %a\n", by_tail(0.1));
     } else if (!strcmp(what, "grown")) {
         for (int i = 0; i < 4; i++) {
             show("small", small());

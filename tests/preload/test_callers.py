@@ -23,7 +23,7 @@ from common import build_dir, compile_c, run
 def program(strip: bool = False) -> str:
     """Return the program beside its library, whose symbol table may be taken away."""
     folder = "callers-stripped" if strip else "callers"
-    flags = ["-DLIBRARY", "-shared", "-fPIC", "-fopenmp", "-lopenblas"]
+    flags = ["-DLIBRARY", "-shared", "-fPIC", "-fopenmp", "-lopenblas", "-lm"]
     flags.append("-fno-toplevel-reorder")
     lib = compile_c("callers.c", f"{folder}/libtorch_cpu.so", *flags)
     if strip:
@@ -205,6 +205,14 @@ class Table(Case):
             sums.append(by(r["callers"], "symbol")["sgemm_"])
             self.assertEqual(r["totals"]["perturbed"]["calls"], sums[-1])
         self.assertEqual(sorted(sums), [1] + [2] * 25)
+
+    def test_tail_jump(self) -> None:
+        """A call that returns to another library is counted for the one that made it."""
+        rules = self.rules("nobody *\n")
+        r, _, _ = self.report([program(), "tail"], FUZZY_EXCLUDE=rules)
+        row = r["callers"][0]
+        self.assertEqual((row["symbol"], row["library"]), ("exp", "libtorch_cpu.so"))
+        self.assertEqual(row["perturbed"]["calls"], 1)
 
     def test_deep(self) -> None:
         """Chains longer than what is looked at, each another one."""
