@@ -63,6 +63,7 @@ _HOOKS = frozenset(
         "_exit",
         "_Exit",
         "dlopen",
+        "xerbla_",
     }
 )
 
@@ -158,13 +159,17 @@ def examine(result: dict[str, Any]) -> dict[str, Any]:
             best[row["symbol"]] = (row["state"], f"{row['library']}: {row['why']}")
     gaps: list[dict[str, str]] = []
     layers = result.get("report", {}).get("layers", [])
+    not_diverted = result.get("report", {}).get("not_diverted", [])
+    refused = {x["symbol"]: x["why"] for x in not_diverted}
     for symbol in result["exports"]:
         state, why = best.get(symbol, ("absent", "not in this torch"))
         kind = family(symbol)
         entry = families.setdefault(kind, {"covered": False, "symbols": {}})
         entry["symbols"][symbol] = {"state": state, "why": why}
         if state == "unbound" and kind != "hook":
-            gaps.append({"what": f"{symbol}: {why}", "do": _advice(why)})
+            if symbol in refused:
+                why += f": {refused[symbol]}"
+            gaps.append({"what": f"{symbol}: {why}", "do": _advice(symbol, why)})
     for kind, entry in families.items():
         states = {s["state"] for s in entry["symbols"].values()}
         entry["covered"] = bool(states & {"bound", "diverted"})
@@ -194,6 +199,13 @@ def examine(result: dict[str, Any]) -> dict[str, Any]:
                 "do": "look at FUZZY_SCOPE, FUZZY_LIBS, FUZZY_EXCLUDE and FUZZY_INCLUDE",
             }
         )
+    if report and any("no_liblapack3" in s["why"] for s in report["symbols"]):
+        gaps.append(
+            {
+                "what": "reference LAPACK is missing: LAPACK calls are native",
+                "do": "install liblapack3",
+            }
+        )
     if not result["openmp"]:
         gaps.append(
             {
@@ -204,10 +216,31 @@ def examine(result: dict[str, Any]) -> dict[str, Any]:
     return {"families": families, "gaps": gaps, "cpu": _cpu()}
 
 
-def _advice(why: str) -> str:
-    if "inside the library" in why:
-        return "its calls stay native; FUZZY_VERBOSE=1 says why it was not diverted"
-    return "another library comes first: put libfuzzytorch.so first into LD_PRELOAD"
+def _advice(symbol: str, why: str) -> str:
+    """Return what to do about a symbol that does not reach us, as shim/divert.c has it."""
+    if "bound inside" not in why:
+        if family(symbol) == "math" and not symbol.startswith(("Sleef_", "v")):
+            return (
+                "its calls stay native: FUZZY_LIBS leaves the library out, or its table of "
+                "functions could not be changed"
+            )
+        return "another library comes first: put libfuzzytorch.so first into LD_PRELOAD"
+    if "userEnabledMkldnn" in symbol:
+        return (
+            "functions of at:: are never diverted: convolutions and recurrent layers stay in "
+            "oneDNN unless the program sets torch.backends.mkldnn.enabled = False"
+        )
+    if "userEnabledNNPACK" in symbol:
+        return (
+            "functions of at:: are never diverted: convolutions may stay in NNPACK unless the "
+            "program calls torch.backends.nnpack.set_flags(False)"
+        )
+    if family(symbol) == "conv":
+        return (
+            "functions of at:: are never diverted: FUZZY_SCOPE=conv cannot tell convolutions "
+            "from other products; keep blas in FUZZY_SCOPE"
+        )
+    return "its calls stay native; a torch that links a shared BLAS and LAPACK has none"
 
 
 def _table(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
@@ -220,7 +253,8 @@ def _table(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         f"OpenMP     {', '.join(result['openmp']) or 'none'}",
     ]
     for name, there in result["runtime"].items():
-        lines.append(f"{name.split('.')[0]:<10} {'found' if there else 'not found'}")
+        need = "not found: FUZZY_REPORT=...,callers and rules about callers need libunwind8"
+        lines.append(f"{name.split('.')[0]:<10} {'found' if there else need}")
     lines += ["", "layer    bound  diverted  not bound  not called  absent"]
     for kind in ("blas", "lapack", "conv", "math", "hook"):
         symbols = verdict["families"].get(kind, {"symbols": {}})["symbols"]
@@ -235,8 +269,9 @@ def _table(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         lines.append(
             f"{kind:<8} {n[0]:>5}  {n[1]:>8}  {n[2]:>9}  {n[3]:>10}  {n[4]:>6}{scope}"
         )
-    lines.append("fft      MKL's and pocketfft's are not reached by symbol: native")
-    lines.append("inst     nothing in this version: inlined arithmetic is native")
+    lines.append("fft      MKL's and pocketfft's are counted, and native")
+    if "inst" not in report.get("layers", []):
+        lines.append("inst     not in this run: inlined arithmetic is native")
     lines.append("")
     for gap in verdict["gaps"]:
         lines += [f"gap: {gap['what']}", f"     {gap['do']}"]

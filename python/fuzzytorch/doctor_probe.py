@@ -106,8 +106,25 @@ def diverted(entry: int, ours: tuple[int, int]) -> bool:
     return ours[0] <= word(slot + 6) < ours[1]
 
 
-def look(library: str, names: set[bytes]) -> tuple[list[dict[str, str]], list[str]]:
-    """Return (symbol, library, state, reason) rows, and the libraries without .symtab."""
+def listed(library: str) -> list[bytes]:
+    """Return every symbol that the library counts, exported or not."""
+    symbol = ctypes.CDLL(library).fuzzy_symbol
+    symbol.restype = ctypes.c_char_p
+    symbol.argtypes = [ctypes.c_uint, ctypes.c_char_p]
+    counts, names = ctypes.create_string_buffer(256), []
+    while (name := symbol(len(names), counts)) is not None:
+        names.append(name)
+    return names
+
+
+def look(
+    library: str, names: set[bytes], tables: set[bytes]
+) -> tuple[list[dict[str, str]], list[str]]:
+    """Return (symbol, library, state, reason) rows, and the libraries without .symtab.
+
+    `tables` are functions that have no global name of ours and are led to us by the tables
+    of the libraries that call them.
+    """
     ranges = mapped()
     ours = ranges[os.path.realpath(library)]
     rows, stripped = [], []
@@ -116,7 +133,7 @@ def look(library: str, names: set[bytes]) -> tuple[list[dict[str, str]], list[st
         if not base.startswith(_TORCH) or ".so" not in base:
             continue
         elf, start = Elf(path), ranges[path][0]
-        dynamic = elf.symbols(names, False)
+        dynamic = elf.symbols(names | tables, False)
         bound = elf.relocations(dynamic)
         inside = {n: v for n, d, v in elf.symbols(names, True).values() if d}
         if elf.stripped:
@@ -168,17 +185,21 @@ def main() -> None:
         result["build"] = [x.strip(" -") for x in info.splitlines()[1:5]]
         a = torch.ones(32, 32) / 3
         float((a @ a).sum())
+        try:
+            torch.linalg.cholesky(torch.eye(4) * 3)
+        except (AttributeError, RuntimeError) as error:  # a torch without LAPACK
+            result["lapack"] = str(error).splitlines()[0]
         elf = Elf(library)
         exports = [s for s in elf.symbols(_All(), False).values() if s[1]]
-        names = {s[0] for s in exports}
-        rows, stripped = look(library, names)
+        names = {s[0] for s in exports if not s[0].startswith(b"fuzzy_")}
+        tables = {n for n in listed(library) if not n.startswith(b"_fft_")} - names
+        rows, stripped = look(library, names, tables)
         result.update(
-            exports=sorted(map(os.fsdecode, names)), rows=rows, stripped=stripped
+            exports=sorted(map(os.fsdecode, names | tables)), rows=rows, stripped=stripped
         )
         files = [os.path.basename(p) for p in mapped()]
         result["openmp"] = [f for f in files if f.startswith(("libgomp", "libiomp", "libomp"))]
-        result["runtime"] = {name: _opens(name) for name in
-                             ("libunwind.so.8", "liblapack.so.3", "libsleef.so.3")}
+        result["runtime"] = {"libunwind.so.8": _opens("libunwind.so.8")}
     with open(output, "w", encoding="utf-8") as file:
         json.dump(result, file)
 

@@ -57,6 +57,14 @@ int product(void)
 _BODY = """{ *c = *a * *b; }
 """
 
+#: Beside the product: what torch compiles itself, and a call of libm.
+_BODY_AND_MORE = """{ *c = *a * *b; }
+#include <math.h>
+__attribute__((visibility("hidden"), noinline, used))
+_Bool _ZNK2at7Context17userEnabledMkldnnEv(void *context) { return context != 0; }
+double power(double x, double y) { return pow(x, y); }
+"""
+
 _BODY_NOT_MOVABLE = """;
 __asm__(".text\\n.type sgemm_, @function\\n.globl sgemm_\\n.hidden sgemm_\\n"
         "sgemm_: call 1f\\n1: pop %rax\\n ret\\n.size sgemm_, . - sgemm_\\n");
@@ -118,8 +126,27 @@ class Doctor(FuzzyrunCase):
         self.stand_in(_BODY_NOT_MOVABLE, hide)
         status, symbols, gaps = self.examined()
         self.assertEqual(symbols["sgemm_"]["state"], "unbound")
-        self.assertIn("sgemm_", gaps)
+        self.assertRegex(gaps, "sgemm_: .*not diverted: .*can be moved")
         self.assertEqual(status, 1)
+
+    def test_functions_of_at(self) -> None:
+        """Hidden functions of at:: are not diverted: the advice is what the program can do.
+        A function of libm is led to us by the table of the library."""
+        flags = ["-DHIDE=", "-fopenmp", "-fno-builtin", "-Wl,--no-as-needed", "-lgomp", "-lm"]
+        self.stand_in(_BODY_AND_MORE, *flags)
+        done = self.fuzzyrun("doctor", "--json", "--", sys.executable)
+        got = json.loads(done.stdout)
+        (gap,) = got["gaps"]
+        self.assertIn("userEnabledMkldnn", gap["what"])
+        self.assertIn("torch.backends.mkldnn.enabled = False", gap["do"])
+        symbols = got["families"]["math"]["symbols"]
+        self.assertEqual(symbols["pow"]["state"], "bound")
+        self.assertEqual(symbols["exp"]["state"], "absent")
+        names = [s for f in got["families"].values() for s in f["symbols"]]
+        self.assertEqual([s for s in names if s.startswith(("fuzzy_", "_fft_"))], [])
+        # The library must not have written into it either.
+        text = self.fuzzyrun("doctor", "--", sys.executable).stdout
+        self.assertRegex(text, r"conv +0 +0 +1 ")
 
     def test_stripped(self) -> None:
         """A hidden one without .symtab cannot be seen: the missing product is a gap."""
@@ -163,6 +190,25 @@ class Doctor(FuzzyrunCase):
         self.assert_error(self.fuzzyrun("doctor", "--", "./none"), 127, "./none")
 
 
+class Examined(unittest.TestCase):
+    """What is made of the library's report."""
+
+    def test_no_liblapack3(self) -> None:
+        """LAPACK that went to the original for want of liblapack3 is a gap."""
+        report = {
+            "layers": ["blas", "lapack"],
+            "not_diverted": [],
+            "totals": {"perturbed": {"calls": 1}},
+            "symbols": [{"symbol": "spotrf_", "why": {"no_liblapack3": 1}}],
+        }
+        row = {"symbol": "sgemm_", "library": "x", "state": "bound", "why": ""}
+        result = {"rows": [row], "exports": ["sgemm_"], "stripped": [], "openmp": ["libgomp"]}
+        (gap,) = doctor.examine({**result, "report": report})["gaps"]
+        self.assertEqual(gap["do"], "install liblapack3")
+        report["symbols"][0]["why"] = {}
+        self.assertEqual(doctor.examine({**result, "report": report})["gaps"], [])
+
+
 class Families(unittest.TestCase):
     """The family is told from the name, as shim/symbols.def has it."""
 
@@ -170,8 +216,10 @@ class Families(unittest.TestCase):
         """Every symbol of the lists."""
         text = "".join(p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def")))
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-        pairs = re.findall(r"^FZ_SYMBOL\((\w+),\s*(BLAS|LAPACK|MATH),", text, re.MULTILINE)
-        self.assertGreater(len(pairs), 20)
+        pairs = re.findall(
+            r"^FZ_(?:SYMBOL|SLOT)\((\w+),\s*(BLAS|LAPACK|MATH),", text, re.MULTILINE
+        )
+        self.assertGreater(len(pairs), 400)
         wrong = [(n, f, doctor.family(n)) for n, f in pairs if doctor.family(n) != f.lower()]
         self.assertEqual(wrong, [])
 
