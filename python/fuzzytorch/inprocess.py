@@ -228,8 +228,22 @@ def samples(
         if keeper is not None:
             keeper.write(sample)
 
+    try:
+        yield from _loop(n, first, check, library is not None, one)
+    finally:
+        if keeper is not None:
+            keeper.home.close()
+
+
+def _loop(
+    n: int,
+    first: int,
+    check: bool | Callable[[], Any],
+    loaded: bool,
+    one: Callable[[Sample], Iterator[Sample]],
+) -> Iterator[Sample]:
     if check:
-        controls = [Sample(0, first if library else None, True) for _ in range(2)]
+        controls = [Sample(0, first if loaded else None, True) for _ in range(2)]
         for control in controls:
             if check is True:
                 yield from one(control)
@@ -239,7 +253,7 @@ def samples(
         _compare(*controls)
     for i in range(n):
         number = (first + i) % (1 << 64)
-        yield from one(Sample(i + 1, number if library else None))
+        yield from one(Sample(i + 1, number if loaded else None))
 
 
 def _keepers(state: tuple[Any, ...]) -> Iterator[Any]:
