@@ -53,6 +53,11 @@ def pieces(arrays: Sequence[Array]) -> Iterator[tuple[int, np.ndarray]]:
         )
 
 
+def same(rows: np.ndarray) -> np.ndarray:
+    """Return where all rows hold the same number, or all of them NaN."""
+    return (rows == rows[0]).all(axis=0) | np.isnan(rows).all(axis=0)
+
+
 class Spread:
     """Order statistics of a stream of bits.
 
@@ -134,17 +139,17 @@ def elementwise_bits(
     """
     n = len(values)
     delta = statistics.delta(n)
-    same = (values == values[0]).all(axis=0)
+    equal = (values == values[0]).all(axis=0)
     base = values.mean(axis=0) if reference is None else reference
     if reference is None:
-        base = np.where(same, values[0], base)
-    kept = (base != 0) | (same & (values[0] == base))
-    values, base, same = values[:, kept], base[kept], same[kept]
+        base = np.where(equal, values[0], base)
+    kept = (base != 0) | (equal & (values[0] == base))
+    values, base, equal = values[:, kept], base[kept], equal[kept]
     with np.errstate(all="ignore"):
         z = values / np.where(base == 0, 1.0, base)
         z -= np.where(base == 0, 0.0, 1.0)
         error = np.abs(z).max(axis=0)
-        sd = np.where(same, 0.0, z.std(axis=0, ddof=1))
+        sd = np.where(equal, 0.0, z.std(axis=0, ddof=1))
         cnh = np.where(sd > 0, -np.log2(sd) - delta, most - delta)
         # Equal samples beside the reference: the distance is all there is, as in the package.
         off = (sd == 0) & (error > 0)
@@ -246,7 +251,7 @@ class Moments:
         return statistics.bits_interval(sigma, self.degrees, alpha, most)
 
 
-def _scale(arrays: Sequence[Array]) -> int:
+def common_exponent(arrays: Sequence[Array]) -> int:
     """Return an exponent that keeps fourth powers of doubles in range; 0 where none must."""
     if all(a.dtype.itemsize <= 4 or a.dtype.kind in "iub" for a in arrays):
         return 0
@@ -266,10 +271,7 @@ def _split(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if all_good.all():
         none = np.zeros_like(all_good)
         return all_good, none, none
-    first = values[0]
-    agreed = ~good.any(axis=0) & (
-        (values == first).all(axis=0) | np.isnan(values).all(axis=0)
-    )
+    agreed = ~good.any(axis=0) & same(values)
     return all_good, agreed, ~all_good & ~agreed
 
 
@@ -296,7 +298,7 @@ def moments(
     n = len(arrays)
     total = Moments(n)
     everything = [*arrays, reference] if reference is not None else list(arrays)
-    total.exponent = _scale(everything) if exponent is None else exponent
+    total.exponent = common_exponent(everything) if exponent is None else exponent
     total.along = np.zeros(n)
     total.energies = np.zeros(n)
     broken_in: set[int] = set()
@@ -324,12 +326,12 @@ def moments(
 
 def _add(total: Moments, values: np.ndarray, base: np.ndarray | None) -> None:
     n = total.n
-    same = (values == values[0]).all(axis=0)
-    total.equal += int(same.sum())
+    equal = (values == values[0]).all(axis=0)
+    total.equal += int(equal.sum())
     if total.exponent:
         values = np.ldexp(values, -total.exponent)
         base = None if base is None else np.ldexp(base, -total.exponent)
-    mean = np.where(same, values[0], values.mean(axis=0))
+    mean = np.where(equal, values[0], values.mean(axis=0))
     off = values - mean
     off *= off
     sums = off.sum(axis=0)
