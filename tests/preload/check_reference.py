@@ -26,9 +26,9 @@ def main() -> int:
             variables |= set(re.findall(r'"(FUZZY_[A-Z_]*[A-Z])[="]', path.read_text()))
     lists = "".join(p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def")))
     text = re.sub(r"/\*.*?\*/", "", lists, flags=re.DOTALL)
-    symbols = set(re.findall(r"^FZ_SYMBOL\((\w+),", text, flags=re.MULTILINE)) - {
-        "name"
-    }
+    symbols = set(
+        re.findall(r"^FZ_(?:SYMBOL|SLOT)\((\w+),", text, flags=re.MULTILINE)
+    ) - {"name"}
     bad = [v for v in sorted(variables) if f"`{v}`" not in page]
     bad += [s for s in sorted(symbols) if f"`{s}`" not in page]
     for name in bad:

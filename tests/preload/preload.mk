@@ -11,7 +11,7 @@ check-shim: all
 	    python3 tests/preload/$$t.py --lib $(B)/libfuzzytorch.so || status=1; \
 	done; \
 	for python in $(PY_WHEEL) $(PY_DEBIAN); do \
-	    for t in test_torch test_callers test_faults; do \
+	    for t in test_torch test_plain test_callers test_faults; do \
 	        echo "tests/preload/$$t.py, $$python"; \
 	        $$python tests/preload/$$t.py --lib $(B)/libfuzzytorch.so || status=1; \
 	    done; \

@@ -1,4 +1,4 @@
-"""Every SLEEF and VML symbol: values in each mode, precision, original absent or there.
+"""Every symbol of SLEEF, VML and libm: values in each mode, precision, whose calls.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import unittest
 from pathlib import Path
 
@@ -24,6 +25,12 @@ def digest(program: str, *args: str, preload: bool = True, **env: str) -> str:
     if p.returncode != 0:
         raise AssertionError(f"{env}:\n{p.stdout}\n{p.stderr}")
     return p.stdout.split("digest ")[1]
+
+
+def isas() -> list[str]:
+    """Return the builds that this CPU can run."""
+    flags = Path("/proc/cpuinfo").read_text()
+    return ["ref", "sse41", "avx2"] + (["avx512"] if "avx512vl" in flags else [])
 
 
 class Math(unittest.TestCase):
@@ -50,11 +57,9 @@ class Math(unittest.TestCase):
 
     def test_isas(self) -> None:
         """Equal seeds give equal bits on every ISA of this CPU."""
-        flags = Path("/proc/cpuinfo").read_text()
-        isas = ["ref", "sse41", "avx2"] + (["avx512"] if "avx512vl" in flags else [])
         got = {
             i: digest(self.program, FUZZY_LIBS="all", FUZZY_ISA=i, FUZZY_SEED="1")
-            for i in isas
+            for i in isas()
         }
         self.assertEqual(len(set(got.values())), 1, got)
 
@@ -62,7 +67,10 @@ class Math(unittest.TestCase):
         """A call that is not ours is nearest where there is no original, and SLEEF's where
         the program has SLEEF."""
         nearest = digest(self.program, FUZZY_LIBS="all", FUZZY_MODE="nearest")
-        for env in ({"FUZZY_LIBS": "none"}, {"FUZZY_LIBS": "all", "FUZZY_SCOPE": "blas"}):
+        for env in (
+            {"FUZZY_LIBS": "none"},
+            {"FUZZY_LIBS": "all", "FUZZY_SCOPE": "blas"},
+        ):
             self.assertEqual(digest(self.program, **env), nearest)
         sleef = str(
             compile_c(
@@ -103,6 +111,131 @@ class Math(unittest.TestCase):
             listed = {s for s in listed if not re.search("d8_|f16_", s)}
         self.assertGreater(len(listed), 80)
         self.assertEqual(listed - called, set())
+
+
+#: exp() is to be a call
+CALLS = ("-D_GNU_SOURCE", "-fno-builtin", "-lm", "-ldl")
+
+
+class Libm(unittest.TestCase):
+    """Functions of libm: led away in the libraries in scope, by their own tables."""
+
+    def setUp(self) -> None:
+        """Compile the program that calls them all."""
+        self.program = str(compile_c("libm_calls.c", "libm_calls", *CALLS))
+
+    def test_values(self) -> None:
+        """Within three units in each mode, each mode other bits, one seed the same bits."""
+        got = {
+            m: digest(self.program, FUZZY_LIBS="all", FUZZY_MODE=m, FUZZY_SEED="1")
+            for m in ("nearest", "sr", "ud", "cestac")
+        }
+        self.assertEqual(len(set(got.values())), 4, got)
+        for seed, same in (("1", True), ("2", False)):
+            again = digest(self.program, FUZZY_LIBS="all", FUZZY_SEED=seed)
+            self.assertEqual(again == got["sr"], same)
+
+    def test_precision(self) -> None:
+        """At 8 bits every result has 8 bits: all of it was rounded by us."""
+        digest(self.program, "fit", FUZZY_LIBS="all", FUZZY_PRECISION="f32:8,f64:8")
+
+    def test_exact_results(self) -> None:
+        """exp 0, log 1, powers and roots that are representable stay, many times over;
+        errno and signgam are set."""
+        for mode in ("nearest", "sr", "cestac"):
+            digest(self.program, "exact", FUZZY_LIBS="all", FUZZY_MODE=mode)
+
+    def test_isas(self) -> None:
+        """Equal seeds give equal bits on every ISA of this CPU."""
+        got = {
+            i: digest(self.program, FUZZY_LIBS="all", FUZZY_ISA=i, FUZZY_SEED="1")
+            for i in isas()
+        }
+        self.assertEqual(len(set(got.values())), 1, got)
+
+    def test_every_symbol_is_called(self) -> None:
+        """The report of that program names every function of the list as perturbed, and as
+        passed through where it is left out, with the native bits."""
+        fake = compile_c("fake_torch.c", "math/libtorch_cpu.so", "-shared", "-fPIC")
+        flags = (*FLAGS, "-Wl,--no-as-needed", str(fake), "-Wl,-rpath,$ORIGIN")
+        program = str(compile_c("libm_calls.c", "math/libm_torch", *CALLS, *flags))
+        text = (ROOT / "shim/symbols_libm.def").read_text()
+        listed = set(re.findall(r"^FZ_SLOT\((\w+), MATH", text, flags=re.MULTILINE))
+        self.assertGreater(len(listed), 90)
+        path = build_dir() / "libm.json"
+        exclude = build_dir() / "exclude"
+        exclude.write_text("* libm_torch\n")
+        cases: list[tuple[str, dict[str, str]]] = [
+            ("perturbed", {}),
+            ("scope", {"FUZZY_SCOPE": "blas"}),
+            ("excluded", {"FUZZY_EXCLUDE": str(exclude)}),
+        ]
+        got = {}
+        for why, env in cases:
+            word = ["native"] if env else []
+            got[why] = digest(
+                program, *word, FUZZY_LIBS="all", FUZZY_REPORT=str(path), **env
+            )
+            rows = json.loads(path.read_text())["symbols"]
+            path.unlink()
+            if why == "perturbed":
+                called = {s["symbol"] for s in rows if s["perturbed"]["calls"]}
+            else:
+                called = {s["symbol"] for s in rows if set(s["why"]) == {why}}
+            self.assertEqual(listed - called, set())
+        native = digest(self.program, "native", preload=False)
+        self.assertEqual([got["scope"], got["excluded"]], [native, native])
+        self.assertNotEqual(got["perturbed"], native)
+
+    def test_whose_calls(self) -> None:
+        """Whatever the way of a call, those of a library in scope are perturbed, one that is
+        a function's last act included; those of the program reach libm itself."""
+        main = str(compile_c("tail_main.c", "tail_main", *CALLS))
+        scope = {"FUZZY_LIBS": "tail_*.so", "FUZZY_PRECISION": "f32:8,f64:8"}
+        ways = {
+            "now": ("-Wl,-z,relro,-z,now",),
+            "lazy": ("-Wl,-z,lazy",),
+            "noplt": ("-fno-plt",),
+        }
+        for name, flags in ways.items():
+            library = compile_c(
+                "tail_calls.c",
+                f"tail_{name}.so",
+                "-O2",
+                "-shared",
+                "-fPIC",
+                *CALLS,
+                *flags,
+            )
+            code = subprocess.run(
+                ["objdump", "-d", "--disassemble=tail_exp", str(library)],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            self.assertRegex(code, r"jmp +[^\n]*(exp@plt|\(%rip\))")
+            self.assertNotRegex(code, r"\bcall\b")
+            for env, whose in ((scope, "libfuzzytorch.so"), ({}, "libm.so.6")):
+                out = run([main, str(library)], FUZZY_VERBOSE="0", **env).stdout
+                lines = dict(line.split() for line in out.splitlines())
+                self.assertEqual(lines["program's"], "libm.so.6")
+                self.assertEqual(lines["library's"], whose)
+                self.assertGreater(int(lines["program"]), 40)
+                for f in ("tail_exp", "plain_exp", "pointer_exp", "tail_powf"):
+                    low = int(lines[f]) <= 8
+                    self.assertEqual(low, env == scope, (name, f, lines))
+
+    def test_off(self) -> None:
+        """Off is absent: the native bits, and libm's own function."""
+        main = str(compile_c("tail_main.c", "tail_main", *CALLS))
+        library = str(
+            compile_c("tail_calls.c", "tail_off.so", "-O2", "-shared", "-fPIC", *CALLS)
+        )
+        off = {"FUZZY_MODE": "off", "FUZZY_LIBS": "all"}
+        self.assertEqual(
+            run([main, library], **off).stdout,
+            run([main, library], preload=False).stdout,
+        )
 
 
 if __name__ == "__main__":
