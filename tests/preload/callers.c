@@ -17,6 +17,7 @@ uint64_t product(void);
 uint64_t by_alpha(int depth), by_beta(int depth), operation(void), grown(int bytes);
 uint64_t way(unsigned bits, int steps);
 double by_tail(double x);
+void crowd(void);
 void team_alpha(uint64_t *bits), team_beta(uint64_t *bits);
 uint64_t node(void) __asm__("_ZN5torch8autograd9generated11MulBackward5applyEv");
 uint64_t frobnicate(void) __asm__("_ZN2at4_ops10frobnicate4callERKNS_6TensorE");
@@ -123,6 +124,15 @@ STEP uint64_t way(unsigned bits, int steps)
     return h;
 }
 
+/* Four threads that all find new ways at once. */
+STEP void crowd(void)
+{
+#pragma omp parallel for num_threads(4) schedule(static, 1)
+    for (int i = 0; i < 1 << 14; i++)
+        way((unsigned)i >> 2, 12);
+    kept++;
+}
+
 #define TEAM(name)                                  \
     STEP void name(uint64_t *bits)                  \
     {                                               \
@@ -170,6 +180,8 @@ int main(int argc, char **argv)
         team_beta(bits + 4);
         for (int i = 0; i < 8; i++)
             show(i < 4 ? "alpha" : "beta", bits[i]);
+    } else if (!strcmp(what, "crowd")) {
+        crowd();
     } else if (!strcmp(what, "tail")) {
         printf("tail %a\n", by_tail(0.1));
     } else if (!strcmp(what, "grown")) {

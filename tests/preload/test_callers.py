@@ -224,6 +224,13 @@ class Table(Case):
         r, _, _ = self.report([program(), "ways"])
         self.assertEqual(by(r["callers"], "symbol"), {"sgemm_": 65536})
 
+    def test_threads(self) -> None:
+        """Threads that find the same 4096 ways at once: every call has its row."""
+        rules = self.rules("crowd *\n")
+        r, _, _ = self.report([program(), "crowd"], FUZZY_INCLUDE=rules)
+        self.assertEqual(by(r["callers"], "symbol"), {"sgemm_": 16384})
+        self.assertEqual(r["totals"]["perturbed"]["calls"], 16384)
+
     def test_stderr(self) -> None:
         """As text."""
         p = run([program(), "operation"], FUZZY_REPORT="stderr,callers", FUZZY_SEED="1")
