@@ -221,8 +221,8 @@ def _advice(symbol: str, why: str) -> str:
     if "bound inside" not in why:
         if family(symbol) == "math" and not symbol.startswith(("Sleef_", "v")):
             return (
-                "its calls stay native: FUZZY_LIBS leaves the library out, or its table of "
-                "functions could not be changed"
+                "its calls stay native: FUZZY_LIBS leaves the library out, its table of "
+                "functions could not be changed, or its random numbers cannot be told apart"
             )
         return "another library comes first: put libfuzzytorch.so first into LD_PRELOAD"
     if "userEnabledMkldnn" in symbol:

@@ -27,11 +27,26 @@ void sgemm_(const char *, const char *, const int *, const int *, const int *,
             const float *, const float *, const int *, const float *, const int *,
             const float *, float *, const int *, size_t, size_t);
 
+static volatile int kept; /* keeps calls from becoming jumps */
+
+/* A torch that makes random numbers through its table: without one libm is left alone. */
+void normal(void) __asm__("_ZN2at6native7normal_Ev");
+void random_numbers(void);
+
+STEP void normal(void)
+{
+    kept++;
+}
+
+STEP void random_numbers(void)
+{
+    normal();
+    kept++;
+}
+
 /* Its call returns to its caller, in another library. */
 __asm__(".text\n.globl by_tail\n.type by_tail, @function\nby_tail: jmp exp@plt\n"
         ".size by_tail, . - by_tail\n");
-
-static volatile int kept; /* keeps calls from becoming jumps */
 
 STEP uint64_t product(void)
 {

@@ -218,6 +218,10 @@ class Table(Case):
         """Chains longer than what is looked at, each another one."""
         r, _, _ = self.report([program(), "deep"])
         self.assertEqual(by(r["callers"], "symbol"), {"sgemm_": 400})
+        # product, local_step 1 + i times, by_alpha: the 128th frame at i = 125.
+        rules = self.rules("by_alpha *\n")
+        r, _, _ = self.report([program(), "deep"], callers=False, FUZZY_EXCLUDE=rules)
+        self.assertEqual(r["totals"]["passed"]["calls"], 126)
 
     def test_more_ways_than_are_kept(self) -> None:
         """65,536 ways to one product: half of them are kept, all are counted."""
