@@ -29,25 +29,26 @@ typedef struct fz_chain {
     const void *at[FZ_FRAMES];
 } fz_chain;
 
-/* Asked for, and libunwind is there? Set before the policy is published; may be cleared. */
+/* Asked for, and libunwind is there? Set before the policy is published,
+ * cleared where libunwind is missing. */
 extern bool fz_callers_on;
 /* Once, as soon as torch is mapped, before any fork can come. */
 void fz_callers_begin(void);
 
-/* The verdict (as fz_judge gives it) on a call of s that returns to `from`, and its row of
- * the table. */
+/* The verdict (as fz_judge gives it) on a call that returns to `from`, and its row of the
+ * table. */
 unsigned fz_callers_judge(fz_call *call, const void *from);
 void fz_callers_count(const fz_call *call, uint64_t flops);
 /* Who opens a parallel region; in *own if it cannot be kept. */
 const fz_site *fz_callers_opener(const void *from, fz_chain *own);
 
-/* For the report: NULL, or why there is no table. The rows, most work first; -1: rows that
- * found no place are counted together in the last one. */
+/* For the report: NULL, or why there is no table. */
 const char *fz_callers_missing(void);
 typedef struct fz_row_text {
     const char *symbol, *operator, *outer, *function, *library;
     uint64_t calls[2], flops[2]; /* perturbed, passed through */
 } fz_row_text;
+/* How many rows there are, most work first; what found no place is one of them. */
 unsigned fz_callers_rows(void);
 void fz_callers_row(unsigned i, fz_row_text *to);
 
@@ -56,7 +57,7 @@ void fz_callers_before_fork(void);
 void fz_callers_after_fork(void);
 void fz_callers_forked(void);
 
-/* ---- Names of functions (names.c) ------------------------------------------------------ */
+/* ---- Names of functions (names.c) -------------------------------------------------- */
 
 typedef struct fz_function {
     const char *name;      /* as in the symbol table; NULL: not known */
