@@ -2,16 +2,16 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Random numbers are made of uniform ones by log, cos, pow, …, which torch calls as it does
- * anywhere. What tells them is the operation that is under way: at::native::normal_ and so on
- * are called through the table of libtorch_cpu.so whichever way an operation was asked for
- * (Python, C++, the dispatcher, TorchScript). slots.c puts one of the functions below in
- * its place, which marks the thread and calls the original. Parallel regions take the mark over
- * (lineage.c).
+ * Random numbers are made of uniform ones by log, cos, pow, …, which torch calls as it
+ * does anywhere. What tells them is the operation under way: at::native::normal_ and so on
+ * are called through the table of libtorch_cpu.so whichever way an operation was asked
+ * for (Python, C++, the dispatcher, TorchScript). slots.c puts one of the functions below
+ * in its place, which marks the thread and calls the original. Parallel regions take the
+ * mark over (lineage.c).
  *
  * They are C++ functions of many signatures: six argument registers, eight floating-point
  * ones, and as many words of the caller's frame as any could need are handed on. Results
- * come back in memory of the caller or as its address. Exceptions pass through (see conv.c).
+ * come back in memory of the caller or as its address. Exceptions pass through (conv.c).
  */
 #include <string.h>
 
@@ -21,8 +21,8 @@ struct words {
     uint64_t w[24];
 };
 
-typedef void *op_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, f64, f64, f64,
-                    f64, f64, f64, f64, f64, struct words);
+typedef void *op_fn(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, f64, f64,
+                    f64, f64, f64, f64, f64, f64, struct words);
 
 /* EXACT counts nothing. */
 enum { FZ_SYM_EXACT = FZ_SYMBOLS };
@@ -36,7 +36,7 @@ static const struct {
 #include "plain.def"
 };
 
-enum { OPS = 64 };
+enum { OPS = 128 };
 static struct {
     _Atomic(void *) real;
     int counts;
@@ -71,8 +71,8 @@ static void *hand_on(int i, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
 
 #define OP(i) \
     static void *op_##i(uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e, \
-                        uint64_t f, f64 s, f64 t, f64 u, f64 v, f64 w, f64 x, f64 y, f64 z, \
-                        struct words rest) \
+                        uint64_t f, f64 s, f64 t, f64 u, f64 v, f64 w, f64 x, f64 y, \
+                        f64 z, struct words rest) \
     { \
         const f64 vector[] = {s, t, u, v, w, x, y, z}; \
         return hand_on(i, a, b, c, d, e, f, vector, &rest); \
@@ -81,7 +81,8 @@ static void *hand_on(int i, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
 /* Octal, without a leading 0 that would need two spellings. */
 #define ALL(X) \
     EIGHT(X, 01) EIGHT(X, 02) EIGHT(X, 03) EIGHT(X, 04) EIGHT(X, 05) EIGHT(X, 06) \
-    EIGHT(X, 07)
+    EIGHT(X, 07) EIGHT(X, 010) EIGHT(X, 011) EIGHT(X, 012) EIGHT(X, 013) EIGHT(X, 014) \
+    EIGHT(X, 015) EIGHT(X, 016) EIGHT(X, 017)
 ALL(OP)
 
 static op_fn *const ops[OPS] = {

@@ -2,13 +2,13 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * exp, log, pow, … are called by everybody. A preloaded `exp` would have to ask at each call
- * who calls, and could not tell for a call that is a function's last act (`jmp exp@plt`):
- * the return address is then that of somebody else. So nothing of libm is exported. The
- * words through which a library calls others (JUMP_SLOT, GLOB_DAT and absolute relocations) are
- * rewritten, in the libraries in scope only: all others reach libm as if we were not here.
- * The same serves functions of torch, whose C++ names differ with its version in what comes
- * after the name proper.
+ * exp, log, pow, … are called by everybody. A preloaded `exp` would have to ask at each
+ * call who calls, and could not tell for a call that is a function's last act (`jmp
+ * exp@plt`): the return address is then that of somebody else. So nothing of libm is
+ * exported. The words through which a library calls others (JUMP_SLOT, GLOB_DAT and
+ * absolute relocations) are rewritten, in the libraries in scope only: all others reach libm
+ * as if we were not here. The same serves functions of torch, whose C++ names differ with
+ * its version in what comes after the name proper.
  *
  * This is done when torch has been mapped, at each later dlopen for what came before it, and
  * after a dlopen of a file that is in scope by its name. Relocated words are read-only in
@@ -126,31 +126,41 @@ static void *bound(const struct library *l, const ElfW(Sym) * s, uintptr_t value
     return fz_ours((const void *)value) ? NULL : (void *)value;
 }
 
-/* The new value of a slot; 0: none. */
-static uintptr_t substitute(const struct library *l, const ElfW(Sym) * s, uintptr_t value)
+/* The new value of a slot that leads to a function of torch or of libm; 0: none. */
+static uintptr_t of_torch(const struct library *l, const ElfW(Sym) * s, uintptr_t value)
 {
-    static const char torch[] = "_ZN2at6native";
+    static const char space[] = "_ZN2at6native";
     const char *name = l->strings + s->st_name;
-    if (*name == '_') {
-        if (strncmp(name, torch, sizeof torch - 1) != 0)
-            return 0;
-        return fz_ours((const void *)value)
-                   ? 0
-                   : (uintptr_t)fz_plain_entry(name, bound(l, s, value));
-    }
-    const fz_slot_entry *e = s->st_shndx == SHN_UNDEF ? by_name(name) : NULL;
+    if (strncmp(name, space, sizeof space - 1) != 0)
+        return 0;
+    if (fz_ours((const void *)value))
+        return value;
+    return (uintptr_t)fz_plain_entry(name, bound(l, s, value));
+}
+
+static uintptr_t of_libm(const struct library *l, const ElfW(Sym) * s, uintptr_t value)
+{
+    const fz_slot_entry *e = NULL;
+    uintptr_t none = 0;
+    (void)value;
+    if (s->st_shndx == SHN_UNDEF)
+        e = by_name(l->strings + s->st_name);
     if (!e)
         return 0;
-    uintptr_t none = 0;
     atomic_compare_exchange_strong(&home[e->symbol], &none, l->lo);
     return (uintptr_t)e->entry;
 }
 
-static void rewrite(const struct library *l)
+typedef uintptr_t substitute_fn(const struct library *l, const ElfW(Sym) * s,
+                                uintptr_t value);
+
+/* How many slots lead to us then. */
+static unsigned rewrite(const struct library *l, substitute_fn *substitute)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     const uintptr_t lo = l->relro_lo & -page, hi = l->relro_hi & -page;
     bool open = false;
+    unsigned n = 0;
     for (int t = 0; t < 2; t++)
         for (size_t i = 0; l->tables[t] && i < l->n[t]; i++) {
             const ElfW(Rela) *r = &l->tables[t][i];
@@ -162,18 +172,41 @@ static void rewrite(const struct library *l)
             _Atomic uintptr_t *slot = (_Atomic uintptr_t *)(l->base + r->r_offset);
             const uintptr_t value = atomic_load_explicit(slot, memory_order_relaxed);
             const uintptr_t to = substitute(l, &l->symbols[k], value);
-            if (!to || to == value)
+            if (!to || to == value) {
+                n += to != 0;
                 continue;
+            }
             const bool readonly = (uintptr_t)slot >= lo && (uintptr_t)slot < hi;
             if (readonly && !open) {
                 if (mprotect((void *)lo, hi - lo, PROT_READ | PROT_WRITE) != 0)
-                    return;
+                    return n;
                 open = true;
             }
             atomic_store_explicit(slot, to, memory_order_release);
+            n++;
         }
     if (open)
         mprotect((void *)lo, hi - lo, PROT_READ);
+    return n;
+}
+
+/* Does libtorch_cpu.so bind its own functions past its table (-Bsymbolic, hidden
+ * visibility)? Then random numbers cannot be told from other arithmetic. */
+static bool blind(const struct library *l, const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    return rewrite(l, of_torch) == 0 && !strncmp(name, "libtorch_cpu.so", 15);
+}
+
+static bool calls_libm(const struct library *l)
+{
+    for (int t = 0; t < 2; t++)
+        for (size_t i = 0; l->tables[t] && i < l->n[t]; i++) {
+            const ElfW(Sym) *s = &l->symbols[ELF64_R_SYM(l->tables[t][i].r_info)];
+            if (s->st_shndx == SHN_UNDEF && by_name(l->strings + s->st_name))
+                return true;
+        }
+    return false;
 }
 
 /* ---- All --------------------------------------------------------------------------------- */
@@ -192,8 +225,13 @@ static int each(struct dl_phdr_info *info, size_t size, void *arg)
         if (done[i] == id)
             return 0;
     if (!fz_ours(info->dlpi_phdr) && fz_path_in_scope(info->dlpi_name) &&
-        read_library(&l, info))
-        rewrite(&l);
+        read_library(&l, info)) {
+        if (!blind(&l, info->dlpi_name))
+            rewrite(&l, of_libm);
+        else if (fz_policy_get()->scope & FZ_SCOPE_MATH && calls_libm(&l))
+            fz_say("warning: torch makes random numbers past its own table: libm stays "
+                   "native in it, and seeded random tensors may be perturbed");
+    }
     if (n_done < LIBRARIES)
         done[n_done++] = id;
     return 0;

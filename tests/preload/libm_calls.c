@@ -4,7 +4,7 @@
  *
  * Values are compared with libm's extended precision; a digest of all results is printed.
  * fit: at 8 bits of precision no result has more. exact: what has to stay, many times.
- * native: libm's own, which is less exact.
+ * native: libm's own, which is less exact. law: how often each neighbour comes.
  * Compiled with -fno-builtin.
  */
 #include <complex.h>
@@ -41,7 +41,59 @@ static const struct {
 enum { FUNCTIONS = sizeof functions / sizeof *functions, N = 40 };
 
 static uint64_t digest = 0xcbf29ce484222325u;
-static int bad, fit, native;
+static int bad, fit, native, law;
+
+/* Of DRAWS results of one call, each part is one of the two neighbours a and b of the exact
+ * value x, b in a share of (x - a)/(b - a); of two parts, both at once in the product of the
+ * shares. Bounds of 6.5 sigma: 1e-10 a test. */
+enum { DRAWS = 2048 };
+
+static void frequency(const char *name, int is_f32, int parts, double got[2][DRAWS],
+                      const long double want[2])
+{
+    double p[2] = {0, 0}, sigma[2] = {0, 0};
+    int ups[2] = {0, 0}, both = 0, inexact = 1;
+    for (int k = 0; k < parts; k++) {
+        long double unit = ldexpl(1, ilogbl(want[k]) - (is_f32 ? 23 : 52));
+        long double a = floorl(want[k] / unit) * unit, b = a + unit;
+        p[k] = (double)((want[k] - a) / unit);
+        for (int i = 0; i < DRAWS; i++) {
+            if (got[k][i] != (double)a && got[k][i] != (double)b) {
+                printf("%s: %a, not %La or %La\n", name, got[k][i], a, b);
+                bad++;
+                return;
+            }
+            ups[k] += got[k][i] == (double)b;
+        }
+        /* 0.001: the extended precision of want. */
+        sigma[k] = sqrtl((long double)(p[k] * (1 - p[k]) / DRAWS));
+        if (!(fabsl((long double)ups[k] / DRAWS - p[k]) <= 6.5 * sigma[k] + 0.001)) {
+            printf("%s: %d of %d up, not %g\n", name, ups[k], DRAWS, p[k] * DRAWS);
+            bad++;
+        }
+        inexact &= p[k] > 0.02 && p[k] < 0.98;
+    }
+    for (int i = 0; i < DRAWS; i++)
+        both += got[0][i] > want[0] && got[1][i] > want[1];
+    double share = p[0] * p[1], s = (double)sqrtl(share * (1 - share) / DRAWS);
+    if (parts == 2 && inexact && !(fabsl((long double)both / DRAWS - share) <= 6.5 * s + .002)) {
+        printf("%s: both parts up in %d of %d\n", name, both, DRAWS);
+        bad++;
+    }
+}
+
+/* The call again and again; g holds the result's parts. */
+#define LAW(name, is_f32, parts, call, want0, want1) \
+    if (law) { \
+        static double drawn[2][DRAWS]; \
+        const long double wanted[2] = {want0, want1}; \
+        for (int d_ = 0; d_ < DRAWS; d_++) { \
+            call; \
+            drawn[0][d_] = g[0]; \
+            drawn[1][d_] = g[1]; \
+        } \
+        frequency(name, is_f32, parts, drawn, wanted); \
+    }
 
 /* The one of this name, without an f at its end if it is f32's. */
 static int find(const char *name, int is_f32)
@@ -80,6 +132,9 @@ static wide argument(const char *name, int i)
     return strncmp(name, "acosh", 5) ? x : 1 + x;
 }
 
+static double g[2];
+static c64 z;
+
 #define KINDS(T, C, is_f32) \
     static void T##_one(const char *name, T (*f)(T)) \
     { \
@@ -87,6 +142,8 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N && k >= 0; i++) { \
             T x = (T)argument(name, i); \
             check(name, is_f32, x, f(x), functions[k].one(x)); \
+            if (i == 7) \
+                LAW(name, is_f32, 1, g[0] = f(x), functions[k].one(x), 0) \
         } \
     } \
     static void T##_two(const char *name, T (*f)(T, T)) \
@@ -95,6 +152,8 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N && k >= 0; i++) { \
             T x = (T)argument(name, i), y = (T)(1.7L - x); \
             check(name, is_f32, x, f(x, y), functions[k].two(x, y)); \
+            if (i == 7) \
+                LAW(name, is_f32, 1, g[0] = f(x, y), functions[k].two(x, y), 0) \
         } \
     } \
     static void T##_fma(const char *name, T (*f)(T, T, T)) \
@@ -102,6 +161,8 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N; i++) { \
             T x = (T)argument(name, i), y = (T)(1.7L - x); \
             check(name, is_f32, x, f(x, y, x), fmal(x, y, x)); \
+            if (i == 7) \
+                LAW(name, is_f32, 1, g[0] = f(x, y, x), fmal(x, y, x), 0) \
         } \
     } \
     static void T##_pair(const char *name, void (*f)(T, T *, T *)) \
@@ -111,6 +172,8 @@ static wide argument(const char *name, int i)
             f(x, &s, &c); \
             check(name, is_f32, x, s, sinl(x)); \
             check(name, is_f32, x, c, cosl(x)); \
+            if (i == 7) \
+                LAW(name, is_f32, 2, (f(x, &s, &c), g[0] = s, g[1] = c), sinl(x), cosl(x)) \
         } \
     } \
     static void C##_result(const char *name, C x, C got, cwide want) \
@@ -124,6 +187,10 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N && k >= 0; i++) { \
             C x = (C)(argument(name, i) + I * (1.3L - argument(name, i))); \
             C##_result(name, x, f(x), functions[k].of_complex(x)); \
+            cwide w = functions[k].of_complex(x); \
+            if (i == 7) \
+                LAW(name, is_f32, 2, (z = f(x), g[0] = creal(z), g[1] = cimag(z)), \
+                    creall(w), cimagl(w)) \
         } \
     } \
     static void C##_two(const char *name, C (*f)(C, C)) \
@@ -132,6 +199,10 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N && k >= 0; i++) { \
             C x = (C)(argument(name, i) + I * (1.3L - argument(name, i))); \
             C##_result(name, x, f(x, x), functions[k].of_complex2(x, x)); \
+            cwide w = functions[k].of_complex2(x, x); \
+            if (i == 7) \
+                LAW(name, is_f32, 2, (z = f(x, x), g[0] = creal(z), g[1] = cimag(z)), \
+                    creall(w), cimagl(w)) \
         } \
     } \
     static void C##_abs(const char *name, T (*f)(C)) \
@@ -139,6 +210,8 @@ static wide argument(const char *name, int i)
         for (int i = 0; i < N; i++) { \
             C x = (C)(argument(name, i) + I * 0.7L); \
             check(name, is_f32, creall(x), f(x), cabsl(x)); \
+            if (i == 7) \
+                LAW(name, is_f32, 1, g[0] = f(x), cabsl(x), 0) \
         } \
     }
 KINDS(f32, c32, 1)
@@ -216,6 +289,7 @@ int main(int argc, char **argv)
 {
     fit = argc > 1 && !strcmp(argv[1], "fit");
     native = argc > 1 && !strcmp(argv[1], "native");
+    law = argc > 1 && !strcmp(argv[1], "law");
     if (argc > 1 && !strcmp(argv[1], "exact")) {
         exact();
         side_effects();

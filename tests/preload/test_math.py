@@ -139,6 +139,10 @@ class Libm(unittest.TestCase):
         """At 8 bits every result has 8 bits: all of it was rounded by us."""
         digest(self.program, "fit", FUZZY_LIBS="all", FUZZY_PRECISION="f32:8,f64:8")
 
+    def test_law(self) -> None:
+        """In sr each neighbour comes as often as the law says, two parts independently."""
+        digest(self.program, "law", FUZZY_LIBS="all", FUZZY_SEED="1")
+
     def test_exact_results(self) -> None:
         """exp 0, log 1, powers and roots that are representable stay, many times over;
         errno and signgam are set."""
@@ -224,6 +228,51 @@ class Libm(unittest.TestCase):
                 for f in ("tail_exp", "plain_exp", "pointer_exp", "tail_powf"):
                     low = int(lines[f]) <= 8
                     self.assertEqual(low, env == scope, (name, f, lines))
+
+    def test_random_numbers(self) -> None:
+        """Inside at::native::normal_ nothing is perturbed, its arguments arrive; a torch in
+        which it cannot be seen has its libm left alone, and says so."""
+        main = str(compile_c("tail_main.c", "tail_main", *CALLS))
+        env = {"FUZZY_LIBS": "torch", "FUZZY_PRECISION": "f32:8,f64:8"}
+        for name, flags in (("lazy", ("-Wl,-z,lazy",)), ("now", ("-Wl,-z,now",))):
+            torch = str(
+                compile_c(
+                    "tail_calls.c",
+                    f"{name}/libtorch_cpu.so",
+                    *(
+                        "-O2",
+                        "-shared",
+                        "-fPIC",
+                        "-DNORMAL",
+                        "-fno-inline",
+                        *CALLS,
+                        *flags,
+                    ),
+                )
+            )
+            native = run([main, torch], preload=False).stdout
+            out = run([main, torch], FUZZY_VERBOSE="0", **env)
+            got, want = (
+                dict(x.split() for x in o.splitlines()) for o in (out.stdout, native)
+            )
+            self.assertEqual(got["drawn0"], want["drawn0"])
+            self.assertEqual(got["drawn1"], want["drawn0"])
+            self.assertAlmostEqual(float(want["drawn0"]), 88308644.0763, places=3)
+            self.assertLessEqual(int(got["tail_exp"]), 8)
+            self.assertNotIn("past its own table", out.stderr)
+        hidden = str(
+            compile_c(
+                "tail_calls.c",
+                "hidden/libtorch_cpu.so",
+                "-O2",
+                "-shared",
+                "-fPIC",
+                *CALLS,
+            )
+        )
+        out = run([main, hidden], FUZZY_VERBOSE="0", **env)
+        self.assertEqual(out.stdout, run([main, hidden], preload=False).stdout)
+        self.assertIn("past its own table", out.stderr)
 
     def test_off(self) -> None:
         """Off is absent: the native bits, and libm's own function."""
