@@ -15,6 +15,7 @@ import ctypes
 import fcntl
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -29,17 +30,19 @@ if __name__ == "__main__":
 from fuzzytorch import runs, store
 
 _PRCTL = ctypes.CDLL(None).prctl
+#: The worker has gone.
+_gone = threading.Event()
 
 
 def _watch(process: subprocess.Popen[bytes]) -> None:
-    """End everything when stdin ends."""
+    """End the run when stdin ends; `make` sees to the rest."""
     while os.read(0, 4096):
         continue
+    _gone.set()
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
-    os._exit(3)
 
 
 def _die_with_parent() -> None:
@@ -77,6 +80,8 @@ def make(place: Path, name: str, base: dict[str, str], watch: bool) -> dict[str,
     done = home.find(name)
     if done is not None and done.ok:
         return done.status
+    if watch and select.select([0], [], [], 0)[0]:
+        os._exit(3)  # the worker has gone while this attempt waited
     part = home.start(name)
     env = recipe.environment(job, part, base)
     folder = Path(recipe.study["folder"])
@@ -111,6 +116,9 @@ def make(place: Path, name: str, base: dict[str, str], watch: bool) -> dict[str,
     wall = time.monotonic() - start
     code = os.waitstatus_to_exitcode(wait_status)
     process.returncode = code
+    if _gone.is_set():
+        home.discard(name)
+        os._exit(3)
     collector.take(part / "files")
     return home.finish(name, recipe.status(job, env, code, wall, usage, began)).status
 
