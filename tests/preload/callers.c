@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -178,6 +179,32 @@ STEP static uint64_t dlarge(void)
     return grown(16) + 2;
 }
 
+static void step(void)
+{
+    by_alpha(0);
+}
+
+/* Code that was made at run time, without unwind tables, and with anything in the register
+ * that elsewhere points at the frame. */
+static void generated(void)
+{
+    static const unsigned char code[] = {
+        0x55, 0x48, 0x89, 0xf5, 0xff, 0xd7, 0x5d, 0xc3 /* push rbp; mov rbp, rsi;
+        call rdi; pop rbp; ret */
+    };
+    const uintptr_t anything[] = {(uintptr_t)anything, 0, 1, 16, 0x7fff00000000,
+                                  0xdeadbeefdeadbeef};
+    void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void (*f)(void (*)(void), uintptr_t) = NULL;
+    if (p == MAP_FAILED)
+        exit(3);
+    memcpy(p, code, sizeof code);
+    *(void **)&f = p;
+    for (int i = 0; i < 18; i++)
+        f(step, anything[i % 6]);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -195,6 +222,8 @@ int main(int argc, char **argv)
         team_beta(bits + 4);
         for (int i = 0; i < 8; i++)
             show(i < 4 ? "alpha" : "beta", bits[i]);
+    } else if (!strcmp(what, "generated")) {
+        generated();
     } else if (!strcmp(what, "crowd")) {
         crowd();
     } else if (!strcmp(what, "tail")) {

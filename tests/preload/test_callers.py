@@ -228,6 +228,13 @@ class Table(Case):
         r, _, _ = self.report([program(), "ways"])
         self.assertEqual(by(r["callers"], "symbol"), {"sgemm_": 65536})
 
+    def test_generated_code(self) -> None:
+        """Frames without unwind tables end the chain, and nothing else."""
+        rules = self.rules("step prog\nmain libc.so*\n")
+        r, _, err = self.report([program(), "generated"], FUZZY_EXCLUDE=rules)
+        self.assertEqual(by(r["callers"], "symbol", "passed"), {"sgemm_": 18})
+        self.assertIn("line 2 `main libc.so*`", err)
+
     def test_threads(self) -> None:
         """Threads that find the same 4096 ways at once: every call has its row."""
         rules = self.rules("crowd *\n")
