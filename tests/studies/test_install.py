@@ -83,17 +83,19 @@ class Install(StudyCase):
             shutil.copy2(ROOT / name, tree / name)
         (self.folder / "bin").mkdir()
         os.symlink(sys.executable, self.folder / "bin/python")
+        code = (
+            "import sys; sys.argv[1:] = ['build_py', '--build-lib', 'out']; "
+            "exec(open('setup.py').read(), {'__file__': 'setup.py', "
+            "'__name__': '__main__'})"
+        )
         done = subprocess.run(
-            [sys.executable, "-c",
-             "import sys; sys.argv[1:] = ['build_py', '--build-lib', 'out']; "
-             "exec(open('setup.py').read(), {'__file__': 'setup.py', "
-             "'__name__': '__main__'})"],
+            [sys.executable, "-c", code],
             cwd=tree,
             env={**clean(), "PATH": str(self.folder / "bin")},
             capture_output=True,
             text=True,
             check=False,
-        )  # fmt: skip
+        )
         if "No module named 'setuptools'" in done.stderr:
             self.skipTest("this Python has no setuptools")
         self.assertNotEqual(done.returncode, 0)

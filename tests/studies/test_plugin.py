@@ -6,6 +6,8 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import unittest
 
 import numpy as np
@@ -68,9 +70,6 @@ class Plugin(StudyCase):
         """Run pytest on the cases; return what it prints."""
         self.script(CASES, "test_cases.py")
         plugin = ["-p", "fuzzytorch.pytest_plugin", "-p", "no:cacheprovider", "-rs"]
-        import subprocess
-        import sys
-
         command = [sys.executable, "-m", "pytest", *plugin, *words, "test_cases.py"]
         if fuzzy:
             return self.fuzzyrun(
@@ -92,7 +91,7 @@ class Plugin(StudyCase):
         text = self.pytest(status=1)
         self.assertRegex(text, r"8 failed, 2 passed")
         part = text.split("test_bad[0.001]")[1]
-        lines = re.findall(r"^  (\w+) .*?(?:: (-?[\d.]+) bits|: mean 0.*)$", part, re.M)
+        lines = re.findall(r"(?m)^  (\w+) .*?(?:: (-?[\d.]+) bits|: mean 0.*)$", part)
         self.assertEqual(lines[0][0], "worse", part)
         self.assertNotIn("fine", [name for name, _ in lines])
         found = re.search(r"result \[64, 64\]: ([\d.]+) bits", text)
