@@ -3,9 +3,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * Each part of a result is rounded by the law, from a wide value of that part: f32's is
- * what libm gives in f64, f64's what it gives in binary128, at 105 bits. Parts that suffer
- * from cancellation inside libm have wide values that are less exact than those of the real
- * functions (a few units of 2^-53 or 2^-113 of the whole number at worst).
+ * what libm gives in f64, f64's what it gives in binary128, at 105 bits. docs/math.md has
+ * their errors.
  */
 #include <complex.h>
 #include <string.h>

@@ -10,10 +10,10 @@
  * as if we were not here. The same serves functions of torch, whose C++ names differ with
  * its version in what comes after the name proper.
  *
- * This is done when torch has been mapped, at each later dlopen for what came before it, and
- * after a dlopen of a file that is in scope by its name. Relocated words are read-only in
- * most libraries (RELRO): their pages are made writable for as long as it takes. Words are
- * written whole, so that threads call either the one function or the other.
+ * This is done when torch has been mapped, at each later dlopen for what came before it,
+ * and after a dlopen of a file that is in scope by its name. Relocated words are read-only
+ * in most libraries (RELRO): their pages are made writable for as long as it takes. Words
+ * are written whole, so that threads call either the one function or the other.
  */
 #include <elf.h>
 #include <link.h>
@@ -116,8 +116,8 @@ static bool read_library(struct library *l, const struct dl_phdr_info *info)
     return l->symbols && l->strings;
 }
 
-/* What a slot of a function of torch leads to now. A slot that has not been bound leads back
- * to its own library, to code that would bind it and overwrite us. */
+/* What a slot of a function of torch leads to now. A slot that has not been bound leads
+ * back to its own library, to code that would bind it and overwrite us. */
 static void *bound(const struct library *l, const ElfW(Sym) * s, uintptr_t value)
 {
     const bool inside = value >= l->lo && value < l->hi;

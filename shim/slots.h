@@ -24,9 +24,9 @@ void *fz_plain_entry(const char *name, void *real); /* plain.c */
 
 /* Rewrite the tables of libraries in scope that were mapped since the last time. */
 void fz_slots_refresh(void);
-/* The library whose slot was used by a call of s that returns to `from`: that one if it is in
- * scope; else the call was the last thing of a function (jmp), and the first library that
- * has a slot for s is meant. */
+/* The library whose slot was used by a call of s that returns to `from`: that one if it is
+ * in scope; else the call was the last thing of a function (jmp), and the first library
+ * that has a slot for s is meant. */
 fz_lib *fz_slots_caller(enum fz_symbol s, const void *from);
 
 #endif

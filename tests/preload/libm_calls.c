@@ -5,9 +5,11 @@
  * Values are compared with libm's extended precision; a digest of all results is printed.
  * fit: at 8 bits of precision no result has more. exact: what has to stay, many times.
  * native: libm's own, which is less exact. law: how often each neighbour comes.
+ * edges: NaN, infinities, zeros, very large and very small arguments, as libm itself has them.
  * Compiled with -fno-builtin.
  */
 #include <complex.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <math.h>
 #include <stdint.h>
@@ -234,6 +236,126 @@ static void all(void)
 #include "../../shim/symbols.def"
 }
 
+/* ---- Edges ------------------------------------------------------------------------------ */
+
+/* As good as libm's: the same kind of value and the same sign; libm's own complex functions
+ * are some units off, of the whole number, and cpow far more. */
+static void alike(const char *name, int is_f32, double got, double want, double whole)
+{
+    double least = is_f32 ? 0x1p-149 : 0x1p-1074;
+    double size = isfinite(whole) ? whole : want, unit = least;
+    if (isfinite(size) && size != 0)
+        unit = fmax(ldexp(1, ilogb(size) - (is_f32 ? 23 : 52)), least);
+    if (isnan(want) ? isnan(got)
+        : isinf(want) ? got == want
+        : want == 0   ? fabs(got) <= least && (got != 0 || signbit(got) == signbit(want))
+                      : fabs(got - want) <= 16 * unit)
+        return;
+    printf("%s gives %a, not %a\n", name, got, want);
+    bad++;
+}
+
+static void *libm;
+
+#define EDGES(T, C, is_f32) \
+    static const T T##_edge[] = {0, -0.0, INFINITY, -INFINITY, NAN, 1, -1, 0.5, -0.75, 2, -3, \
+                                 1000, -1000, is_f32 ? 1e-44 : 5e-324, is_f32 ? -1e-39 : -1e-310, \
+                                 is_f32 ? 3e38 : 1e308, is_f32 ? -1e30 : -1e300, 1e22, 80.5}; \
+    enum { T##_EDGES = sizeof T##_edge / sizeof *T##_edge }; \
+    static void T##_one_edge(const char *name, T (*f)(T)) \
+    { \
+        T (*real)(T) = (T(*)(T))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES; i++) \
+            alike(name, is_f32, f(T##_edge[i]), real(T##_edge[i]), real(T##_edge[i])); \
+    } \
+    static void T##_two_edge(const char *name, T (*f)(T, T)) \
+    { \
+        T (*real)(T, T) = (T(*)(T, T))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES * T##_EDGES; i++) { \
+            T x = T##_edge[i / T##_EDGES], y = T##_edge[i % T##_EDGES]; \
+            alike(name, is_f32, f(x, y), real(x, y), real(x, y)); \
+        } \
+    } \
+    static void T##_fma_edge(const char *name, T (*f)(T, T, T)) \
+    { \
+        T (*real)(T, T, T) = (T(*)(T, T, T))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES * T##_EDGES; i++) { \
+            T x = T##_edge[i / T##_EDGES], y = T##_edge[i % T##_EDGES]; \
+            alike(name, is_f32, f(x, y, 1), real(x, y, 1), real(x, y, 1)); \
+        } \
+    } \
+    static void T##_pair_edge(const char *name, void (*f)(T, T *, T *)) \
+    { \
+        void (*real)(T, T *, T *) = (void (*)(T, T *, T *))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES; i++) { \
+            T s, c, s0, c0; \
+            f(T##_edge[i], &s, &c); \
+            real(T##_edge[i], &s0, &c0); \
+            alike(name, is_f32, s, s0, s0); \
+            alike(name, is_f32, c, c0, c0); \
+        } \
+    } \
+    static C C##_edge(int i) \
+    { \
+        C x; \
+        ((T *)&x)[0] = T##_edge[i / T##_EDGES]; \
+        ((T *)&x)[1] = T##_edge[i % T##_EDGES]; \
+        return x; \
+    } \
+    static void C##_alike(const char *name, C got, C want) \
+    { \
+        double re = creal(want), im = cimag(want), whole = fmax(fabs(re), fabs(im)); \
+        alike(name, is_f32, creal(got), re, whole); \
+        alike(name, is_f32, cimag(got), im, whole); \
+    } \
+    static void C##_one_edge(const char *name, C (*f)(C)) \
+    { \
+        C (*real)(C) = (C(*)(C))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES * T##_EDGES; i++) \
+            C##_alike(name, f(C##_edge(i)), real(C##_edge(i))); \
+    } \
+    static void C##_two_edge(const char *name, C (*f)(C, C)) \
+    { \
+        C (*real)(C, C) = (C(*)(C, C))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES * T##_EDGES; i++) { \
+            C x = C##_edge(i), got = f(x, 0.5f), want = real(x, 0.5f); \
+            if (isnan(creal(got)) != isnan(creal(want)) || \
+                isnan(cimag(got)) != isnan(cimag(want)) || \
+                cabs(got - want) > 0x1p-12 * cabs(want)) \
+                printf("%s(%g%+gi, 0.5)\n", name, creal(x), cimag(x)), bad++; \
+        } \
+    } \
+    static void C##_abs_edge(const char *name, T (*f)(C)) \
+    { \
+        T (*real)(C) = (T(*)(C))dlsym(libm, name); \
+        for (int i = 0; i < T##_EDGES * T##_EDGES; i++) \
+            alike(name, is_f32, f(C##_edge(i)), real(C##_edge(i)), real(C##_edge(i))); \
+    }
+EDGES(f32, c32, 1)
+EDGES(f64, c64, 0)
+
+#undef TAKE_FFT
+#undef TAKE_MATH
+#define TAKE_FFT(name)
+#define TAKE_MATH(symbol) \
+    _Generic(&symbol, f32 (*)(f32) : f32_one_edge, f64 (*)(f64) : f64_one_edge, \
+        f32 (*)(f32, f32) : f32_two_edge, f64 (*)(f64, f64) : f64_two_edge, \
+        f32 (*)(f32, f32, f32) : f32_fma_edge, f64 (*)(f64, f64, f64) : f64_fma_edge, \
+        void (*)(f32, f32 *, f32 *) : f32_pair_edge, \
+        void (*)(f64, f64 *, f64 *) : f64_pair_edge, c32 (*)(c32) : c32_one_edge, \
+        c64 (*)(c64) : c64_one_edge, c32 (*)(c32, c32) : c32_two_edge, \
+        c64 (*)(c64, c64) : c64_two_edge, f32 (*)(c32) : c32_abs_edge, \
+        f64 (*)(c64) : c64_abs_edge) \
+        (#symbol, &symbol);
+#define FZ_SYMBOL(name, family, kernel, need, result, args)
+#define FZ_SLOT(name, family, kernel, need, result, args) TAKE_##family(name)
+
+static void edges(void)
+{
+    libm = dlopen("libm.so.6", RTLD_NOW);
+#include "../../shim/symbols.def"
+}
+
 /* ---- What stays ------------------------------------------------------------------------ */
 
 #define SAME(call, want) \
@@ -294,6 +416,8 @@ int main(int argc, char **argv)
         exact();
         side_effects();
     }
+    if (argc > 1 && !strcmp(argv[1], "edges"))
+        edges();
     all();
     printf("digest %016llx\n", (unsigned long long)digest);
     return bad != 0;

@@ -143,6 +143,13 @@ class Libm(unittest.TestCase):
         """In sr each neighbour comes as often as the law says, two parts independently."""
         digest(self.program, "law", FUZZY_LIBS="all", FUZZY_SEED="1")
 
+    def test_edges(self) -> None:
+        """NaN, infinities, zeros and their signs, subnormals, overflow: as libm has them."""
+        for mode in ("nearest", "sr", "ud", "cestac"):
+            digest(
+                self.program, "edges", FUZZY_LIBS="all", FUZZY_MODE=mode, FUZZY_SEED="1"
+            )
+
     def test_exact_results(self) -> None:
         """exp 0, log 1, powers and roots that are representable stay, many times over;
         errno and signgam are set."""
