@@ -10,6 +10,12 @@ $(B)/tests/bench/calls.so: tests/bench/calls.c
 $(B)/tests/bench/local: $(B)/tests/bench/local.o $(B)/libprism.a
 	$(CC) -o $@ $^
 
+$(B)/tests/bench/libm.o: ALL_CFLAGS += -fno-builtin
+$(B)/tests/bench/libm: $(B)/tests/bench/libm.o
+	$(CC) -o $@ $^ -lm
+
 .PHONY: bench
-bench: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so $(B)/tests/bench/local
+bench: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so $(B)/tests/bench/local \
+       $(B)/tests/bench/libm
 	@$(PY_WHEEL) tests/bench/bench.py $(BENCH) $(B)
+	@python3 tests/bench/libm.py $(B)/tests/bench/libm $(B)/libfuzzytorch.so
