@@ -106,6 +106,9 @@ class Recipe:
         report = str(part / "report.json").replace("%", "%%")
         env["FUZZY_REPORT"] = report + comma + callers
         env["FUZZY_MODE"] = self.study["mode"] if job.kind == "sample" else "off"
+        if env["FUZZY_MODE"] == "off":
+            # A script that calls the API runs in mode off as well.
+            env.setdefault("FUZZY_OPTIONAL", "1")
         env["FUZZY_SEED"] = str(self.seed(job))
         # Samples count from 1; 0 is a run without rounding.
         env["FUZZY_SAMPLE"] = str(job.index) if job.kind == "sample" else "0"

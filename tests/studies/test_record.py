@@ -11,7 +11,7 @@ import sys
 import unittest
 
 import numpy as np
-from common import INJECT, LIBRARY, StudyCase
+from common import INJECT, LIBRARY, PYTHON, StudyCase
 
 #: Trains a network of many kinds of layers and prints every bit of what it got.
 TRAIN = """\
@@ -395,6 +395,35 @@ class Fuzzyrun(StudyCase):
             "-n", 2, "-j", 2, "--collect", "*", "--", sys.executable, "x", status=2
         )
         self.assertIn("--collect", bad.stderr)
+
+    def test_script_that_calls_the_api(self) -> None:
+        """fuzzytorch.record needs no --record; scopes do nothing in controls."""
+        self.script(
+            "import fuzzytorch, torch\n"
+            "torch.manual_seed(0)\n"
+            "a = torch.rand(9, 9)\n"
+            "with fuzzytorch.mode('nearest', precision=5):\n"
+            "    fuzzytorch.record('low', a @ a)\n"
+            "fuzzytorch.record('full', a @ a)\n"
+            "fuzzytorch.record('full', (a > 0).sum().item())\n"
+        )
+        self.fuzzyrun(
+            "-n", 2, "-o", "d", "--control", 1, "--", sys.executable, "script.py",
+            PYTHONPATH=str(PYTHON),
+        )  # fmt: skip
+        got = {}
+        for run in ("control-1", "sample-0001", "sample-0002"):
+            folder = self.folder / "d" / run / "record"
+            for line in self.index(f"d/{run}/record")[:-1]:
+                self.assertEqual(line["kind"], "record")
+                array = np.load(folder / line["file"])
+                got[run, line["name"], line["call"]] = array.tobytes()
+        self.assertEqual(len(got), 9)
+        one, two, off = "sample-0001", "sample-0002", "control-1"
+        self.assertEqual(got[one, "low", 0], got[two, "low", 0])
+        self.assertNotEqual(got[one, "low", 0], got[off, "low", 0])
+        self.assertNotEqual(got[one, "full", 0], got[two, "full", 0])
+        self.assertEqual(got[one, "full", 1], got[off, "full", 1])
 
     def test_isolated(self) -> None:
         """python -I records nothing: said before and after, the samples are good."""
