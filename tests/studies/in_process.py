@@ -5,6 +5,7 @@ SPDX-License-Identifier: Apache-2.0
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import random
@@ -237,6 +238,24 @@ class Modes(unittest.TestCase):
         ft.set_rounding_mode(ft.RN)
         self.assertEqual(ft.get_rounding_mode(), "nearest")
         ft.set_rounding_mode(ft.SR)
+
+    def test_inside_a_parallel_region(self) -> None:
+        """Refused there, and nothing is changed."""
+        said: list[str] = []
+
+        def body(_: int | None) -> None:
+            for change in (lambda: ft.set_seed(1), lambda: ft.set_rounding_mode("off")):
+                try:
+                    change()
+                except ValueError as error:
+                    said.append(str(error))
+
+        before = ft.get_seed()
+        function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(body)
+        ctypes.CDLL(None).GOMP_parallel(function, None, 1, 0)
+        self.assertEqual(len(said), 2)
+        self.assertIn("inside a kernel or parallel region", said[0])
+        self.assertEqual(ft.get_seed(), before)
 
     def test_environment_follows(self) -> None:
         """Started programs go on as this one does."""
