@@ -35,6 +35,8 @@ from .store import Run
 from .study import Quantity, Study
 
 SCHEMA = 1
+#: Steps that make a curve.
+_SHORTEST = 5
 REFERENCES = ("mean", "ieee", "f64")
 
 
@@ -349,7 +351,7 @@ def _curve(
 def _printed_curves(
     samples: numbers.Aligned, control: dict[str, numbers.Value]
 ) -> list[dict[str, Any]]:
-    """Return curves of the numbers that come at least three times on stdout."""
+    """Return curves of the numbers that come at least five times on stdout."""
     groups: dict[str, list[numbers.Value]] = {}
     for value in samples.values:
         found = re.fullmatch(r"(.*) \[\d+\]", value.label)
@@ -357,7 +359,7 @@ def _printed_curves(
             groups.setdefault(found[1], []).append(value)
     curves = []
     for label, values in groups.items():
-        if len(values) < 3:
+        if len(values) < _SHORTEST:
             continue
         if all(min(v.values) == max(v.values) for v in values):
             continue  # a count of steps, say
@@ -378,7 +380,7 @@ def _stored_curves(quantities: Sequence[Quantity]) -> list[dict[str, Any]]:
         if len(arrays) < 2 or q.missing:
             continue
         text = q.key.kind == "file" and re.search(r"\.(csv|jsonl?)(:|$)", q.key.name)
-        if text and len(q.shape) == 1 and 3 <= q.shape[0] <= 100_000:
+        if text and len(q.shape) == 1 and _SHORTEST <= q.shape[0] <= 100_000:
             rows = [a.load().tolist() for a in arrays]
             if all(row == rows[0] for row in rows):
                 continue
@@ -388,7 +390,7 @@ def _stored_curves(quantities: Sequence[Quantity]) -> list[dict[str, Any]]:
         elif q.key.kind == "record" and arrays[0].size == 1:
             scalars.setdefault((q.key.place, q.key.name), []).append(q)
     for (_, name), calls in scalars.items():
-        if len(calls) < 3:
+        if len(calls) < _SHORTEST:
             continue
         calls.sort(key=lambda q: q.key.call)
         columns = [[float(a.load().reshape(())) for a in _usable(q)] for q in calls]

@@ -141,9 +141,9 @@ def bits_along(entries: Sequence[dict[str, Any]], title: str) -> str:
         axes.yaxis.set_major_locator(MaxNLocator(7, integer=True))
         step = max(1, -(-len(entries) // _LABELLED))
         axes.set_xticks(x[::step])
-        long = max(len(e["label"]) for e in entries) > 6 or len(entries) > 16
+        long = max(len(e["title"]) for e in entries) > 6 or len(entries) > 16
         axes.set_xticklabels(
-            [short(e["label"]) for e in entries][::step],
+            [short(e["title"]) for e in entries][::step],
             rotation=40 if long else 0,
             ha="right" if long else "center",
             rotation_mode="anchor",

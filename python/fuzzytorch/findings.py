@@ -29,7 +29,8 @@ def layer_rows(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        Entries with measures, in the order of execution; `calls` is added to each.
+        Entries with measures, in the order of execution. Added to each: `calls`, and `title`,
+        the label without the call where there are several.
     """
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for entry in entries:
@@ -44,7 +45,14 @@ def layer_rows(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
             return -1.0
         return found["significant"]["bits"] if found["significant"] else 1e9
 
-    return [{**min(group, key=least), "calls": len(group)} for group in groups.values()]
+    rows = []
+    for group in groups.values():
+        worst = min(group, key=least)
+        title = worst["label"]
+        if len(group) > 1:
+            title = title.removesuffix(f" (call {worst['call'] + 1})")
+        rows.append({**worst, "calls": len(group), "title": title})
+    return rows
 
 
 def _keeps(entry: dict[str, Any], what: str) -> str:
@@ -53,22 +61,22 @@ def _keeps(entry: dict[str, Any], what: str) -> str:
     whole = _PRECISION.get(entry["significand"], entry["significand"] + 1)
     if found["not_finite"]:
         return (
-            f"{what} {entry['label']} is not finite in "
+            f"{what} {entry['title']} is not finite in "
             f"{len(found['not_finite_in'])} of {n} samples."
         )
     if found["all_equal"]:
         proof = statistics.unanimous_probability(n)
         return (
-            f"{what} {entry['label']} is the same in all {n} samples: as much as "
+            f"{what} {entry['title']} is the same in all {n} samples: as much as "
             f"{plural(n, 'sample')} can show, {found['ceiling']:.1f} of {whole} bits. "
             f"Another run agrees with probability {proof:.2f} or more (95 % confidence)."
         )
     if found["significant"] is None:
-        return f"{what} {entry['label']} is 0 on average: relative digits mean nothing."
+        return f"{what} {entry['title']} is 0 on average: relative digits mean nothing."
     bits = found["significant"]
     high = f"{bits['high']:.1f}" if bits["high"] is not None else "no bound"
     return (
-        f"{what} {entry['label']} keeps {bits['bits']:.1f} of {whole} bits, "
+        f"{what} {entry['title']} keeps {bits['bits']:.1f} of {whole} bits, "
         f"{bits['digits']:.1f} decimal digits (95 %: {bits['low']:.1f} to {high} bits, "
         f"{n} samples)."
     )
@@ -112,14 +120,14 @@ def _layers(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     least = min(rows, key=_rank)
     producer = max(rows, key=lambda r: r["lost"]["bits"])
     verdict["least_stable"] = least["label"]
-    text = f"The least stable layer is {least['label']}"
+    text = f"The least stable layer is {least['title']}"
     text += f" ({least['type']})" if least["type"] else ""
     sentences = [f"{text}: {_bits(least) or 0.0:.1f} bits."]
     if producer["lost"]["clear"]:
         verdict["producer"] = producer["label"]
         kind = f" ({producer['type']})" if producer["type"] else ""
         sentences.append(
-            f"Most is lost at {producer['label']}{kind}: "
+            f"Most is lost at {producer['title']}{kind}: "
             f"{producer['lost']['bits']:.1f} bits."
         )
     else:
@@ -267,7 +275,7 @@ def verdict(result: dict[str, Any]) -> dict[str, Any]:
         if others:
             worst = min(others, key=_rank)
             say.append(
-                f"{worst['label']} keeps less: {_bits(worst) or 0.0:.1f} bits."
+                f"{worst['title']} keeps less: {_bits(worst) or 0.0:.1f} bits."
                 + (f" So do {len(others) - 1} more." if len(others) > 1 else "")
             )
     say += _layers(result, found)

@@ -78,13 +78,13 @@ def layer_table(result: dict[str, Any]) -> list[list[str]]:
         entries = [entries[i] for i in sorted(order[:_WORST_ROWS])]
     for entry in entries:
         found = entry["measures"]
-        name = entry["label"]
+        name = entry["title"]
         if entry["pass"] == "backward":
             name += " (backward)"
         elif entry["kind"] in ("grad", "param"):
             name += f" ({entry['kind']})"
         if entry["calls"] > 1:
-            name += f" [worst of {entry['calls']} calls]"
+            name += f" [{entry['call'] + 1}. of {entry['calls']} calls]"
         worst = found["elementwise"]
         rows.append(
             [
@@ -168,7 +168,7 @@ def lines(result: dict[str, Any], width: int = 90) -> list[str]:
     if len(rows) > 1:
         text += ["", *table(rows)]
     for entry in result["quantities"]:
-        if entry["labels"] is not None and entry["call"] == 0:
+        if _says_labels(entry):
             text += ["", *_label_lines(entry)]
     n = result["study"]["samples"]
     if n > 1:
@@ -183,6 +183,12 @@ def lines(result: dict[str, Any], width: int = 90) -> list[str]:
             ),
         ]
     return text
+
+
+def _says_labels(entry: dict[str, Any]) -> bool:
+    """Return whether a table of labels says more than the sentences above it."""
+    found = entry["labels"]
+    return found is not None and entry["call"] == 0 and not found["all_equal"]
 
 
 def _label_lines(entry: dict[str, Any]) -> list[str]:
@@ -247,7 +253,7 @@ def _show_rich(result: dict[str, Any]) -> None:
         console.print()
         console.print(grid)
     for entry in result["quantities"]:
-        if entry["labels"] is not None and entry["call"] == 0:
+        if _says_labels(entry):
             console.print()
             console.print(Text("\n".join(_label_lines(entry))))
 
