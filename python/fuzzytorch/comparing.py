@@ -47,7 +47,7 @@ def brown_forsythe(first: np.ndarray, second: np.ndarray) -> tuple[float, float]
     Parameters
     ----------
     first, second : numpy.ndarray
-        Distance of each sample from its study's median.
+        Distance of each sample from its study's centre.
     """
     from scipy.stats import f_oneway
 
@@ -81,9 +81,17 @@ def holm(values: Sequence[float]) -> list[float]:
 
 
 class _Distances:
-    """For each sample of two studies: how far from its median, and where along the mean."""
+    """For each sample of two studies: how far from its centre, and where along the mean.
 
-    def __init__(self, counts: tuple[int, int]) -> None:
+    Notes
+    -----
+    The centre of one number is its median, as Brown and Forsythe have it. Distances over
+    many elements scatter so little that their dependence on the number of samples would
+    look like a difference: there it is the mean, for which sqrt(n / (n-1)) takes that away.
+    """
+
+    def __init__(self, counts: tuple[int, int], alone: bool) -> None:
+        self.alone = alone
         self.far = [np.zeros(n) for n in counts]
         self.along = [np.zeros(n) for n in counts]
         self.norm2 = 0.0
@@ -94,12 +102,18 @@ class _Distances:
         means = [p.mean(axis=0) for p in parts]
         base = (means[0] + means[1]) / 2
         self.norm2 += float(base @ base)
-        for part, far, along in zip(parts, self.far, self.along):
-            off = part - np.median(part, axis=0)
+        for part, mean, far, along in zip(parts, means, self.far, self.along):
+            off = part - (np.median(part, axis=0) if self.alone else mean)
             far += (off * off).sum(axis=1)
             along += (part - base) @ base
         gap = means[1] - means[0]
         self.shift.append((gap.size, float(gap.sum()), float((gap * gap).sum())))
+
+    def distances(self) -> list[np.ndarray]:
+        """Return the distances of each study's samples from its centre."""
+        if self.alone:
+            return [np.sqrt(far) for far in self.far]
+        return [np.sqrt(far * len(far) / (len(far) - 1)) for far in self.far]
 
 
 def compare_arrays(
@@ -124,7 +138,7 @@ def compare_arrays(
     from . import measures
 
     n = len(first)
-    found = _Distances((n, len(second)))
+    found = _Distances((n, len(second)), first[0].size == 1)
 
     # Both by the same power of two, or their spreads could not be compared.
     exponent = measures.common_exponent([*first, *second])
@@ -138,7 +152,7 @@ def compare_arrays(
         return None
     parts = [measures.moments(a, exponent=exponent) for a in (first, second)]
     bits = [p.bits(_ALPHA / 2, most) for p in parts]
-    spread = brown_forsythe(*(np.sqrt(f) for f in found.far))
+    spread = brown_forsythe(*found.distances())
     norm = math.sqrt(found.norm2) or 1.0
     means = welch(*(a / norm for a in found.along))
     variances = [p.squares / (p.n - 1) for p in parts]

@@ -57,6 +57,17 @@ class Tests(unittest.TestCase):
         self.assertLess(missed, 47)
         self.assertGreater(missed, 0)
 
+    def test_the_number_of_samples_is_no_difference(self) -> None:
+        # 5 % of 400 is 20, sd 4.4: above 47 with probability 1e-8.
+        rng = np.random.default_rng(6)
+        for elements in (2, 50, 1000):
+            alarms = 0
+            for _ in range(400):
+                a, b = (1 + 1e-4 * rng.standard_normal((n, elements)) for n in (4, 12))
+                found = comparing.compare_arrays(wrap(a), wrap(b), 52)
+                alarms += found["brown_forsythe"]["p"] < 0.05
+            self.assertLess(alarms, 47, elements)
+
     def test_equal_values(self) -> None:
         same = wrap(np.ones((3, 4)))
         found = comparing.compare_arrays(same, same, 23)
