@@ -40,9 +40,10 @@ static const char *const sibling = "part of a function that cannot be moved";
 
 /* What matters of an instruction for the jump that may follow. */
 typedef struct trace {
-    enum { OTHER, COMPARE, COPY, LOAD, INDEXED, TABLE, SUM } kind;
+    enum { OTHER, COMPARE, COPY, LOAD, INDEXED, TABLE, SUM, END } kind;
     int8_t to, from, index; /* general registers, -1 none */
     uint64_t value;         /* COMPARE: with; TABLE: the address */
+    /* END: the next instruction is reached from elsewhere. */
 } trace;
 
 typedef struct table {
@@ -69,7 +70,7 @@ typedef struct worker {
     uint64_t lea[LEAS], latest[16]; /* latest: what a lea put into a register last */
     table dispatch[64];
     size_t lea_n, dispatch_n;
-    bool jumps, labels, indexed;
+    bool jumps, unknown, labels, indexed, sums; /* unknown: set far away, or an argument */
     uint64_t instructions, tables, targets;
 } worker;
 
@@ -107,8 +108,17 @@ static trace trace_of(const ZydisDecodedInstruction *x, uint64_t target)
         t = (trace){COMPARE, 0, -1, -1, x->raw.imm[0].value.u};
         break;
     case 0x80: case 0x81: case 0x83:
-        if (x->raw.modrm.reg == 7 && !memory)
-            t = (trace){COMPARE, rm, -1, -1, x->raw.imm[0].value.u};
+        if (!memory)
+            t = (trace){x->raw.modrm.reg == 7 ? COMPARE : OTHER, rm, -1, -1,
+                        x->raw.imm[0].value.u};
+        break;
+    case 0x09: case 0x21: case 0x31: /* or, and, xor, shifts */
+    case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3:
+        if (!memory)
+            t.to = rm;
+        break;
+    case 0x0b: case 0x23: case 0x33:
+        t.to = reg;
         break;
     case 0x89:
         if (!memory)
@@ -136,6 +146,8 @@ static uint64_t bound(const worker *w, size_t load, size_t oldest)
     int index = w->recent[load % RECENT].index;
     for (size_t i = load; i-- > oldest;) {
         const trace *t = &w->recent[i % RECENT];
+        if (t->kind == END)
+            return 1;
         if (t->kind == COMPARE && t->to == index)
             return t->value < ENTRIES ? t->value + 1 : 1;
         if (t->kind == COPY && t->to == index)
@@ -153,8 +165,12 @@ static bool jump_through(worker *w, int reg)
     size_t oldest = w->traced > RECENT ? w->traced - RECENT : 0;
     for (size_t i = w->traced; i-- > oldest;) {
         const trace *t = &w->recent[i % RECENT];
-        if (t->to != reg || t->kind == OTHER || t->kind == COMPARE)
+        if (t->kind == END)
+            break;
+        if (t->to != reg || t->kind == COMPARE)
             continue;
+        if (t->kind == OTHER)
+            return false;
         if (t->kind == COPY) {
             reg = t->from;
             continue;
@@ -179,6 +195,7 @@ static bool jump_through(worker *w, int reg)
         w->dispatch[w->dispatch_n++] = d;
         return true;
     }
+    w->unknown = true;
     return true;
 }
 
@@ -213,7 +230,7 @@ static const char *read_tables(worker *w, const fz_function *f)
         if (n < d->entries)
             return n ? short_table : no_table;
     }
-    uint64_t last = 0;
+    uint64_t last = 0, before = w->tables;
     for (size_t i = 0; i < w->lea_n; i++) {
         if (w->lea[i] == last)
             continue;
@@ -222,7 +239,11 @@ static const char *read_tables(worker *w, const fz_function *f)
         w->tables += n > 0;
         w->targets += n;
     }
-    return NULL;
+    if (w->labels && w->indexed)
+        return label;
+    /* Registers keep their table over a loop: then it was among these. */
+    return w->unknown && w->indexed && w->sums && w->tables == before && w->lea_n
+               ? no_table : NULL;
 }
 
 /* An indirect jump; false if where it leads is not known. */
@@ -267,10 +288,15 @@ static const char *follow(worker *w, const fz_function *f, const ZydisDecodedIns
     uint64_t target = 0;
     if (x->raw.imm[0].is_relative) {
         fz_image_lead(im, next + (uint64_t)x->raw.imm[0].value.s);
+        if (x->mnemonic == ZYDIS_MNEMONIC_JMP)
+            w->recent[w->traced++ % RECENT] = (trace){END, -1, -1, -1, 0};
         return NULL;
     }
-    if (x->mnemonic == ZYDIS_MNEMONIC_JMP)
-        return indirect(w, x) ? NULL : no_table;
+    if (x->mnemonic == ZYDIS_MNEMONIC_JMP) {
+        why = indirect(w, x) ? NULL : no_table;
+        w->recent[w->traced++ % RECENT] = (trace){END, -1, -1, -1, 0};
+        return why;
+    }
     if (x->mnemonic == ZYDIS_MNEMONIC_LEA && x->raw.modrm.mod == 0 && x->raw.modrm.rm == 5) {
         target = next + (uint64_t)x->raw.disp.value;
         why = address_taken(w, f, target);
@@ -282,7 +308,10 @@ static const char *follow(worker *w, const fz_function *f, const ZydisDecodedIns
             fz_image_lead(im, (uint64_t)x->raw.disp.value);
     }
     trace t = trace_of(x, target);
+    if (x->meta.category == ZYDIS_CATEGORY_RET || x->mnemonic == ZYDIS_MNEMONIC_UD2)
+        t.kind = END;
     w->indexed |= t.kind == INDEXED;
+    w->sums |= t.kind == SUM && t.from >= 0 && w->latest[t.from];
     w->recent[w->traced++ % RECENT] = t;
     return why;
 }
@@ -290,7 +319,7 @@ static const char *follow(worker *w, const fz_function *f, const ZydisDecodedIns
 static void scan_function(worker *w, fz_function *f)
 {
     w->traced = w->lea_n = w->dispatch_n = 0;
-    w->jumps = w->labels = w->indexed = false;
+    w->jumps = w->unknown = w->labels = w->indexed = w->sums = false;
     memset(w->latest, 0, sizeof w->latest);
     const uint8_t *p = fz_image_at(w->s->im, f->lo);
     for (uint64_t at = 0; at < f->hi - f->lo;) {
@@ -310,8 +339,6 @@ static void scan_function(worker *w, fz_function *f)
     if (!w->jumps)
         return;
     const char *why = read_tables(w, f);
-    if (!why && w->labels && w->indexed)
-        why = label;
     if (why && !f->refused)
         f->refused = why;
 }
