@@ -31,6 +31,9 @@ int fz_math_binary(enum fz_fn fn);
 /* Constants as sums of two doubles, computed once from binary128. */
 typedef struct fz_math_tables {
     f64 exp2[2][64];           /* 2^(j/64) */
+    f64 exp16[16];             /* 2^(j/16), less j*2^48 in its bits */
+    f64 inv16[16];             /* c near 1/m, at most 28 bits; 1 around m = 1 */
+    f64 log16[2][16];          /* -log(c) */
     f64 inverse[128];          /* c near 1/m, at most 10 bits; 1 around m = 1 */
     f64 logc[2][128];          /* -log(c) */
     f64 fact[2][32];           /* 1/n! */
@@ -42,6 +45,7 @@ typedef struct fz_math_tables {
 
 /* Where log's intervals begin: 1 lies in the middle of one of them. */
 #define FZ_LOG_OFF (INT64_C(0x3fe6000000000000) + (INT64_C(1) << 44))
+#define FZ_LOG_OFF16 (INT64_C(0x3fe6000000000000) + (INT64_C(1) << 47))
 
 extern fz_math_tables fz_math_constants;
 void fz_math_init(void);       /* may race: every thread computes the same */

@@ -21,24 +21,34 @@ FZ_INLINE dd v_plain(vd s)
     return (dd){s, vd_set(0)};
 }
 
-/* x = k ln2 + r, |r| < 0.347 */
-FZ_INLINE vd reduce_exp(vd x, vi *k)
+/* x = n ln2/16 + r, |r| < 0.0217; x = n ln2 + r, |r| < 0.347 if steps is 1. n: the low 16
+ * bits, what is above them is noise. */
+FZ_INLINE vd reduce_exp(vd x, f64 steps, vi *n)
 {
-    vd kf = x * vd_set(0x1.71547652b82fep0) + vd_set(MAGIC);
-    *k = (vi)kf;                           /* low bits; the rest is shifted out */
-    kf -= vd_set(MAGIC);
-    return v_fma(kf, vd_set(-LN2_LO), v_fma(kf, vd_set(-LN2_HI), x));
+    vd nf = v_fma(x, vd_set(0x1.71547652b82fep0 * steps), vd_set(MAGIC));
+    *n = (vi)nf;
+    nf -= vd_set(MAGIC);
+    return v_fma(nf, vd_set(-LN2_LO / steps), v_fma(nf, vd_set(-LN2_HI / steps), x));
 }
 
-/* expm1 of |r| < 0.347: rest r^14/14! < 2^-57 */
+/* 2^(n/16) exp(r), |r| < 0.0217: interpolated in Chebyshev's points, rest < 2^-56 */
+FZ_INLINE vd exp_v(vd r, vi n)
+{
+    static const f64 c[] = {1, 0.5, 0x1.555555547d216p-3, 0x1.55555554e93b7p-5,
+                            0x1.11123d01366d4p-7, 0x1.6c17ed5c1f49ep-10};
+    vd two = (vd)((vi)v_table16(TAB.exp16, n) + (n << 48));
+    return v_fma(two * r, v_poly(r, c, 0, 5), two);
+}
+
+/* expm1 of |r| < 0.347: as above, rest < 2^-60 relative to r */
 FZ_INLINE vd expm1_r(vd r)
 {
-    return v_fma(r * r, v_poly(r, TAB.fact[0], 2, 13), r);
-}
-
-FZ_INLINE vd exp_v(vd r, vi k)
-{
-    return (vd)((vi)(vd_set(1) + expm1_r(r)) + (k << 52));
+    static const f64 c[] = {0.5, 0x1.5555555555557p-3, 0x1.5555555555556p-5,
+                            0x1.11111111100dcp-7, 0x1.6c16c16c162d4p-10,
+                            0x1.a01a01abe7fe1p-13, 0x1.a01a01a6d889cp-16,
+                            0x1.71de0231960ebp-19, 0x1.27e4db646b17ep-22,
+                            0x1.af4de97ca4194p-26, 0x1.1f730349868cep-29};
+    return v_fma(r * r, v_poly(r, c, 0, 10), r);
 }
 
 /* Beyond 100 exp is above every float and half; below -745.2 its f64 is zero. */
@@ -49,32 +59,38 @@ FZ_INLINE dd exp_edges(vd x, dd r)
     return sure((vi)(x < -745.2), vd_set(0), r);
 }
 
+FZ_INLINE vd exp_core(vd x)
+{
+    vi n;
+    vd r = reduce_exp(x, 16, &n);
+    return exp_v(r, n);
+}
+
 FZ_INLINE dd exp_f32(vd x, vd y)
 {
     (void)y;
-    vi k;
-    vd r = reduce_exp(x, &k);
-    dd e = exp_edges(x, v_plain(exp_v(r, k)));
+    dd e = exp_edges(x, v_plain(exp_core(x)));
     return sure((vi)(x == 0) | (vi)(x != x), x + vd_set(1), e);
 }
 
 FZ_INLINE dd exp2_f32(vd x, vd y)
 {
     (void)y;
-    vd kf = x + vd_set(MAGIC);
-    vd d = x - (kf - vd_set(MAGIC));
-    vd s = exp_v(d * vd_set(0x1.62e42fefa39efp-1), (vi)kf);
+    vd nf = v_fma(x, vd_set(16), vd_set(MAGIC));
+    vd d = v_fma(nf - vd_set(MAGIC), vd_set(-0x1p-4), x);
+    vd s = exp_v(d * vd_set(0x1.62e42fefa39efp-1), (vi)nf);
     dd e = redo((vi)(x < -1020), v_plain(s));
     e = sure((vi)(x > 150), vd_set(__builtin_inf()), e);
     e = sure((vi)(x < -1075.5), vd_set(0), e);
-    return sure(((vi)(d == 0) & (vi)(v_abs(x) < 1000)) | (vi)(x != x), s + (x - x), e);
+    const vi whole = (vi)((nf - vd_set(MAGIC)) * vd_set(0x1p-4) == x) & (((vi)nf & 15) == 0);
+    return sure((whole & (vi)(v_abs(x) < 1000)) | (vi)(x != x), s + (x - x), e);
 }
 
 /* |x| < 700, relative error a few units */
 FZ_INLINE vd expm1_v(vd x)
 {
     vi k;
-    vd p = expm1_r(reduce_exp(x, &k));
+    vd p = expm1_r(reduce_exp(x, 1, &k));
     vd two = (vd)((k << 52) + (vi)vd_set(1));
     return v_fma(two, p, two - vd_set(1));
 }
@@ -88,11 +104,18 @@ FZ_INLINE dd expm1_f32(vd x, vd y)
     return sure((vi)(x == 0) | (vi)(x != x), x, e);
 }
 
+/* |x| < 300 */
+FZ_INLINE vd tanh_core(vd x)
+{
+    vd a = v_abs(x), e = expm1_v(a + a);
+    return v_flip(e / (e + vd_set(2)), x);
+}
+
 FZ_INLINE dd tanh_f32(vd x, vd y)
 {
     (void)y;
-    vd a = v_abs(x), e = expm1_v(v_min(a + a, vd_set(60)));
-    dd r = v_plain(v_flip(e / (e + vd_set(2)), x));
+    vd a = v_abs(x);
+    dd r = v_plain(tanh_core(v_flip(v_min(a, vd_set(30)), x)));
     r = sure((vi)(a > 19.1), v_flip(vd_set(1), x), r);
     return sure((vi)(x == 0) | (vi)(x != x), x, r);
 }
@@ -150,12 +173,38 @@ FZ_INLINE dd log_edges(vd x, vd pole, dd r)
     return sure((vi)(x < pole), vd_set(__builtin_nan("")), r);
 }
 
+/* u = 2^k m, m c = 1 + r exactly for m of 24 bits, |r| < 0.0322; -log(c) as hi and lo */
+FZ_INLINE vd reduce_log(vd u, vd *kf, vd *hi, vi *index)
+{
+    vi d = (vi)u - vi_set(FZ_LOG_OFF16), j = (vi)((vu)d >> 48);
+    vd m = (vd)((vi)u - (d & vi_set(~FZ_MANT)));
+    *kf = v_of_int(d >> 52);
+    *hi = v_table16(TAB.log16[0], j);
+    *index = j;
+    return v_fma(m, v_table16(TAB.inv16, j), vd_set(-1));
+}
+
+/* (log1p(r) - r)/r^2, |r| < 0.0322: interpolated in Chebyshev's points, rest of log1p < 2^-61
+ * relative to r */
+static const f64 log_c[] = {-0.5, 0x1.5555555555520p-2, -0x1.fffffffffff9fp-3,
+                            0x1.9999999af96c8p-3, -0x1.5555555697d8ap-3,
+                            0x1.2492356545ea4p-3, -0x1.ffffdbcbc1a5dp-4,
+                            0x1.c7ee943c32033p-4, -0x1.9a5a39fb5632fp-4};
+
+/* x positive and finite */
+FZ_INLINE vd log_core(vd x)
+{
+    vd kf, hi;
+    vi j;
+    vd r = reduce_log(x, &kf, &hi, &j);
+    vd base = v_fma(kf, vd_set(0x1.62e42fefa39efp-1), hi);
+    return base + v_fma(r * r, v_poly(r, log_c, 0, 8), r);
+}
+
 FZ_INLINE dd log_f32(vd x, vd y)
 {
     (void)y;
-    vi k;
-    vd m = split_log(x, &k), one = vd_set(1);
-    dd r = v_plain(log_sum(m - one, m + one, v_of_int(k)));
+    dd r = v_plain(log_core(x));
     r = sure((vi)(x == 1), vd_set(0), r);
     return log_edges(x, vd_set(0), r);
 }
@@ -196,17 +245,19 @@ FZ_INLINE dd log1p_f32(vd x, vd y)
 FZ_INLINE dd pow_f32(vd x, vd y)
 {
     const vd one = vd_set(1), inf = vd_set(__builtin_inf());
-    vi k;
-    vd m = split_log(x, &k), kf = v_of_int(k);
-    vd num = m - one, den = m + one, f = num / den;
-    dd p = fz_two_prod(f, den);
-    vd rest = ((num - p.s) - p.rho) / den;
-    dd l = fz_two_sum(kf * vd_set(LN2_HI), f + f);
-    l.rho += v_fma(kf, vd_set(LN2_LO), log_tail(f) + (rest + rest));
+    vi n, j;
+    vd kf, hi;
+    vd r = reduce_log(x, &kf, &hi, &j);
+    dd square = fz_two_prod(r, r * vd_set(-0.5));
+    dd base = fz_fast_two_sum(kf * vd_set(LN2_HI), hi), l = fz_two_sum(base.s, r);
+    dd p = fz_two_sum(l.s, square.s);
+    vd low = v_fma(square.s * r, v_poly(r, log_c, 1, 8) * vd_set(-2), square.rho);
+    low += v_fma(kf, vd_set(LN2_LO), v_table16(TAB.log16[1], j) + base.rho);
+    l = (dd){p.s, p.rho + (l.rho + low)};
     p = fz_two_prod(l.s, y);
     vd lo = v_fma(l.rho, y, p.rho);
-    vd r = reduce_exp(p.s, &k) + lo;
-    dd e = exp_edges(p.s, v_plain(exp_v(r, k)));
+    r = reduce_exp(p.s, 16, &n) + lo;
+    dd e = exp_edges(p.s, v_plain(exp_v(r, n)));
     e = redo(~((vi)(x > 0) & (vi)(x < inf) & (vi)(v_abs(y) < inf) & (vi)(v_abs(p.s) < 700)),
              e);
     e = sure((vi)(x == one) | (vi)(y == 0), one, e);
@@ -237,14 +288,18 @@ FZ_INLINE vd cos_r(vd r)
     return v_poly2(r * r, TAB.fact[0], 0, 16);
 }
 
-FZ_INLINE dd sin_cos_f32(vd x, int turn)
+FZ_INLINE vd sin_cos_core(vd x, int turn)
 {
     vi n;
     vd r = reduce_trig(x, &n);
     n += turn;
     vd s = v_select(-(n & 1), cos_r(r), sin_r(r));
-    s = (vd)((vi)s ^ (n & 2) << 62);
-    return redo(~(vi)(v_abs(x) < 0x1p20), v_plain(s));
+    return (vd)((vi)s ^ (n & 2) << 62);
+}
+
+FZ_INLINE dd sin_cos_f32(vd x, int turn)
+{
+    return redo(~(vi)(v_abs(x) < 0x1p20), v_plain(sin_cos_core(x, turn)));
 }
 
 FZ_INLINE dd sin_f32(vd x, vd y)
@@ -273,11 +328,9 @@ FZ_INLINE dd tan_f32(vd x, vd y)
 /* ---- erf -------------------------------------------------------------------------------- */
 
 /* erf(a + h) = erf(a) + slope(a) h sum T_n/(n+1)!, T_n = (-h)^n H_n(a), |h| <= 1/128 */
-FZ_INLINE dd erf_f32(vd x, vd y)
+FZ_INLINE vd erf_core(vd x)
 {
-    (void)y;
-    const vd top = vd_set(6);
-    vd ax = v_min(v_abs(x), top);
+    vd ax = v_min(v_abs(x), vd_set(6));
     vd jf = ax * vd_set(64) + vd_set(MAGIC);
     vi j = (vi)jf - (vi)vd_set(MAGIC);
     vd a = (jf - vd_set(MAGIC)) * vd_set(0x1p-6), h = ax - a;
@@ -290,8 +343,13 @@ FZ_INLINE dd erf_f32(vd x, vd y)
         t1 = t2;
     }
     vd s = v_fma(v_gather(TAB.slope[0], j) * h, sum, v_gather(TAB.erf[0], j));
-    dd r = sure((vi)(v_abs(x) >= top), vd_set(1), v_plain(s));
-    r.s = v_flip(r.s, x);
+    return v_flip(s, x);
+}
+
+FZ_INLINE dd erf_f32(vd x, vd y)
+{
+    (void)y;
+    dd r = sure((vi)(v_abs(x) >= 6), v_flip(vd_set(1), x), v_plain(erf_core(x)));
     return sure((vi)(x == 0) | (vi)(x != x), x, r);
 }
 

@@ -237,6 +237,17 @@ void fz_math_init(void)
         c->inverse[j] = inverse;
         put2(&c->logc[0][j], &c->logc[1][j], -logf128(inverse));
     }
+    for (int j = 0; j < 16; j++) {
+        int64_t bits;
+        f64 v = (f64)exp2f128((f128)j / 16);
+        memcpy(&bits, &v, sizeof bits);
+        bits -= (int64_t)j << 48;
+        memcpy(&c->exp16[j], &bits, sizeof bits);
+        bits = FZ_LOG_OFF16 + ((int64_t)j << 48) + (INT64_C(1) << 47);
+        memcpy(&v, &bits, sizeof v);
+        c->inv16[j] = (f64)rintl(0x1p27L / (long double)v) * 0x1p-27;
+        put2(&c->log16[0][j], &c->log16[1][j], -logf128(c->inv16[j]));
+    }
     f128 f = 1;
     for (int n = 0; n < 32; n++) {
         f = n ? f * n : f;

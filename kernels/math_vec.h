@@ -71,6 +71,16 @@ FZ_INLINE vd v_gather(const f64 *table, vi i)
 #endif
 }
 
+/* table[i % 16] */
+FZ_INLINE vd v_table16(const f64 table[16], vi i)
+{
+#if FZ_VBYTES == 64
+    return _mm512_permutex2var_pd(vd_load(table), (__m512i)i, vd_load(table + 8));
+#else
+    return v_gather(table, i & 15);
+#endif
+}
+
 /* c[first] + x*(c[first+1] + ... + x*c[last]) */
 FZ_INLINE vd v_poly(vd x, const f64 *c, int first, int last)
 {

@@ -1,0 +1,175 @@
+/* The fast way of f32 functions under sr with 24 bits: loaded, evaluated, rounded and stored in
+ * one pass, 16 elements a step.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * The bits are those of the general way, and so is the evaluation: a unit of 16 elements, one of
+ * which lies outside a function's core range or next to a float, is left to it. The host's MXCSR
+ * must be at its default; where it has the inexact flag up, as a program's has after its first
+ * operations, it is never written.
+ */
+#ifndef FZ_MATH_FAST_H
+#define FZ_MATH_FAST_H
+
+#include "math_f32.h"
+
+#define UNIT 16
+#define UNITV (UNIT / L)
+
+/* A lane's truth, as compares give it. */
+#if FZ_VBYTES == 64
+typedef __mmask8 vm;
+#define VM_DIFFER(a, b) _mm512_cmp_pd_mask(a, b, _CMP_NEQ_UQ)
+#define VM_ANY(m) ((m) != 0)
+#else
+typedef vi vm;
+#define VM_DIFFER(a, b) ((vi)((a) != (b)))
+#define VM_ANY(m) (vi_signs(m) != 0)
+#endif
+
+/* Not in [lo, hi), both positive: so are negative numbers and NaN. */
+FZ_INLINE vm fast_beyond(vd x, f64 lo, f64 hi)
+{
+#if FZ_VBYTES == 64
+    const __m512i low = (__m512i)vd_set(lo);
+    return _mm512_cmpge_epu64_mask(_mm512_sub_epi64((__m512i)x, low),
+                                   _mm512_sub_epi64((__m512i)vd_set(hi), low));
+#else
+    return ~((vi)(x >= lo) & (vi)(x < hi));
+#endif
+}
+
+/* Arguments for which the general way's wide value is not the core's, or the result is too
+ * large or small to be rounded here (round.h). Zeros are sorted out by the caller. */
+FZ_INLINE vm fast_outside(enum fz_fn fn, vd x)
+{
+    switch (fn) {
+    case FZ_FN_EXP: return fast_beyond(v_abs(x), 0, 86.5);
+    case FZ_FN_LOG: return fast_beyond(x, 0x1p-149, 0x1p127);
+    case FZ_FN_TANH: return fast_beyond(v_abs(x), 0x1p-124, 19);
+    case FZ_FN_EXPM1: return fast_beyond(v_abs(x), 0x1p-124, 37);
+    case FZ_FN_ERF: return fast_beyond(v_abs(x), 0x1p-124, 6);
+    case FZ_FN_SIN: return fast_beyond(v_abs(x), 0x1p-124, 0x1p20);
+    default: return fast_beyond(v_abs(x), 0, 0x1p20); /* cos */
+    }
+}
+
+FZ_INLINE vd fast_core(enum fz_fn fn, vd x)
+{
+    switch (fn) {
+    case FZ_FN_EXP: return exp_core(x);
+    case FZ_FN_LOG: return log_core(x);
+    case FZ_FN_TANH: return tanh_core(x);
+    case FZ_FN_EXPM1: return expm1_v(x);
+    case FZ_FN_ERF: return erf_core(x);
+    case FZ_FN_SIN: return sin_cos_core(x, 0);
+    default: return sin_cos_core(x, 1);
+    }
+}
+
+/* Next to a float: as round_wide() has it. */
+FZ_INLINE vm fast_close(vd s)
+{
+    const vi near = (vi)s + 8, m = vi_set((INT64_C(1) << 29) - 16);
+#if FZ_VBYTES == 64
+    return _mm512_testn_epi64_mask((__m512i)near, (__m512i)m);
+#else
+    return (vi)((near & m) == 0);
+#endif
+}
+
+/* Elements in the order of their words: with 8 lanes, 0-3, 8-11, 4-7, 12-15. */
+FZ_INLINE void fast_load(vd x[UNITV], const f32 *p, int n)
+{
+#if FZ_VBYTES == 64
+    const __m512 one = _mm512_set1_ps(1);
+    __m512 v = n < UNIT ? _mm512_mask_loadu_ps(one, (__mmask16)((1u << n) - 1), p)
+                        : _mm512_loadu_ps(p);
+    v = _mm512_shuffle_f32x4(v, v, _MM_SHUFFLE(3, 1, 2, 0));
+    x[0] = _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+    x[1] = _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+#else
+    f32 some[UNIT];
+    if (n < UNIT) {
+        for (int i = 0; i < UNIT; i++)
+            some[i] = i < n ? p[i] : 1;
+        p = some;
+    }
+    for (int v = 0; v < UNITV; v++)
+        x[v] = vd_load_f32(p + v * L);
+#endif
+}
+
+/* Toward zero: what lies below the float is dropped here. */
+FZ_INLINE void fast_store(f32 *p, const vd r[UNITV], int n)
+{
+#if FZ_VBYTES == 64
+    __m256 a = _mm512_cvt_roundpd_ps(r[0], _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    __m256 b = _mm512_cvt_roundpd_ps(r[1], _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    __m512 v = _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+    v = _mm512_shuffle_f32x4(v, v, _MM_SHUFFLE(3, 1, 2, 0));
+    if (n < UNIT)
+        _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
+    else
+        _mm512_storeu_ps(p, v);
+#else
+    f32 some[UNIT], *to = n < UNIT ? some : p;
+    for (int v = 0; v < UNITV; v++)
+        vd_store_f32(to + v * L, (vd)((vi)r[v] & ~vi_set((INT64_C(1) << 29) - 1)));
+    if (n < UNIT)
+        memcpy(p, some, (size_t)n * sizeof(f32));
+#endif
+}
+
+typedef void slow_fn(enum fz_fn fn, fz_law l, const vi *st, int n, const vd x[UNITV],
+                     vd r[UNITV]);
+
+FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32 *p, f32 *out,
+                         slow_fn *slow)
+{
+    const f64 at = fn == FZ_FN_LOG ? 1 : 0;
+    vd x[UNITV], r[UNITV];
+    vm bad[UNITV], any = (vm){0};
+    fast_load(x, p, n);
+    for (int v = 0; v < UNITV; v++) {
+        vd s = fast_core(fn, x[v]);
+        bad[v] = fast_close(s) | fast_outside(fn, x[v]);
+        any |= bad[v];
+        r[v] = (vd)((vi)s + fz_word(st, l, v, 0));
+    }
+    if (__builtin_expect(VM_ANY(any), 0)) {
+        any = (vm){0};
+        for (int v = 0; v < UNITV; v++)
+            any |= bad[v] & VM_DIFFER(x[v], vd_set(at));
+        if (VM_ANY(any))
+            slow(fn, l, st, n, x, r);
+    }
+    fast_store(out, r, n);
+}
+
+/* Strands of elements 0-15 of a chunk, or of all 32 a step. */
+FZ_INLINE void fast_map(enum fz_fn fn, fz_law l, size_t n, const f32 *x, f32 *out,
+                        prism_key key, slow_fn *slow)
+{
+    vi st[2 * FZ_STATES(UNIT, 0)];
+    if (n <= UNIT) {
+        fz_lanes_open(st, l, UNIT, key, 0, 0, 0);
+        fast_unit(fn, l, st, (int)n, x, out, slow);
+        return;
+    }
+    for (size_t i = 0; i < n; i += 2 * UNIT) {
+        const uint64_t chunk = i / CHUNK;
+        const size_t left = n - i;
+        if (i % CHUNK == 0)
+            fz_lanes_open(st, l, 2 * UNIT, key, (uint32_t)chunk, (uint32_t)(chunk >> 32), 0);
+        else
+            fz_lanes_step(st, l, 2 * UNIT);
+        fast_unit(fn, l, st, left < UNIT ? (int)left : UNIT, x + i, out + i, slow);
+        if (left > UNIT)
+            fast_unit(fn, l, st + FZ_STATES(UNIT, 0),
+                      left < 2 * UNIT ? (int)left - UNIT : UNIT, x + i + UNIT, out + i + UNIT,
+                      slow);
+    }
+}
+
+#endif
