@@ -27,7 +27,11 @@ ISA_avx512   := -DFZ_ISA=avx512 -DFZ_VBYTES=64 -mavx2 -mfma -maes -mvaes -mavx51
 
 PRISM_SRC   := $(wildcard prism/*.c)
 KERNELS_SRC := $(wildcard kernels/*.c)
-SHIM_SRC    := $(wildcard shim/*.c)
+# What needs Zydis is a program of its own, fuzzytorch-plan.
+PLAN_SRC    := $(addprefix shim/rewrite/,constants.c emit.c image.c insn.c plan.c plan_main.c \
+                 scan.c)
+SHIM_SRC    := $(wildcard shim/*.c) \
+               $(addprefix shim/rewrite/,constants.c definition.c runtime.c)
 PER_ISA     := $(wildcard prism/isa*.c) $(wildcard kernels/isa*.c)
 PLAIN       := $(filter-out $(PER_ISA),$(PRISM_SRC) $(KERNELS_SRC) $(SHIM_SRC))
 
@@ -36,9 +40,10 @@ obj_isa   = $(foreach i,$(ISAS),$(patsubst %.c,$(B)/%.$(i).o,$(filter $(PER_ISA)
 PRISM_OBJ   := $(call obj_plain,$(PRISM_SRC)) $(call obj_isa,$(PRISM_SRC))
 KERNELS_OBJ := $(call obj_plain,$(KERNELS_SRC)) $(call obj_isa,$(KERNELS_SRC))
 SHIM_OBJ    := $(call obj_plain,$(SHIM_SRC))
+PLAN_OBJ    := $(call obj_plain,$(PLAN_SRC))
 
 .PHONY: all clean
-all: $(B)/libprism.a $(B)/libfuzzytorch.so
+all: $(B)/libprism.a $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 
 $(B)/libprism.a: $(PRISM_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
@@ -55,6 +60,9 @@ $(B)/shim/math_sleef512.o: ALL_CFLAGS += -mavx512f
 $(B)/libfuzzytorch.so: $(PRISM_OBJ) $(KERNELS_OBJ) $(SHIM_OBJ) shim/exports.map
 	$(CC) -shared -Wl,-z,defs -Wl,-z,now -Wl,--version-script=shim/exports.map \
 	    -Wl,-soname,libfuzzytorch.so -o $@ $(filter %.o,$^) -ldl -lpthread -lm
+
+$(B)/fuzzytorch-plan: $(PLAN_OBJ)
+	$(CC) -o $@ $^ -lZydis -lpthread
 
 define isa_rule
 $(B)/%.$(1).o: %.c

@@ -13,7 +13,7 @@ JOBS      ?= $(shell nproc)
 export PY_WHEEL PY_DEBIAN
 
 # Cheap and likely to fail first.
-SUITES := check-style check-python check-examples check-unit check-shim check-e2e
+SUITES := check-style check-python check-examples check-unit check-rewrite check-shim check-e2e
 LONG_SUITES := check-unit-long
 
 -include $(wildcard tests/*/*.mk) $(wildcard bench/*.mk)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "blas.h"
+#include "rewrite/inst.h"
 #include "callers.h"
 
 fz_policy fz_policy_now;
@@ -58,8 +59,10 @@ FZ_COLD void fz_init(void)
 __attribute__((constructor)) static void start(void)
 {
     /* torch linked by the program itself is mapped already. */
-    if (!fz_policy_get()->off)
+    if (!fz_policy_get()->off) {
+        fz_inst_begin();
         fz_torch_seen();
+    }
 }
 
 __attribute__((destructor)) static void end(void)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "divert.h"
+#include "rewrite/inst.h"
 #include "slots.h"
 
 #define TABLE 1024
@@ -219,6 +220,7 @@ bool fz_torch_seen(void)
         return false;
     }
     if (!atomic_exchange(&fz_torch_mapped, true)) {
+        fz_inst_look(); /* maps text anew, so before jumps are written into it */
         fz_divert_begin(torch_path);
         fz_slots_refresh();
         fz_report_begin();

@@ -20,6 +20,7 @@
 
 #include "callers.h"
 #include "exec.h"
+#include "rewrite/inst.h"
 
 enum { THREAD = 1, FORK, EXEC, REGION, TEAM, STRAY };
 
@@ -42,6 +43,7 @@ static void open_stream(fz_stream *s, prism_key path)
     if (fz_policy_get()->generation)
         s->key = prism_key_derive(s->key, fz_policy_get()->generation);
     s->epoch = fz_policy_get()->epoch;
+    fz_inst_open(s->key); /* streams are opened by the thread that draws from them */
 }
 
 /* The seed was set: from here on as a stream of that seed that has given nothing yet. */
@@ -144,6 +146,8 @@ __attribute__((noinline, section("fz_region"))) static void in_region(void *arg)
     fz_thread *t = fz_self();
     fz_stream mine, *outer = t->stream;
     int conv = t->conv;
+    uint64_t words[4];
+    memcpy(words, fz_inst_self.state, sizeof words);
     enum fz_reason plain = t->plain;
     const struct fz_site *opener = t->opener;
     open_stream(&mine,
@@ -159,6 +163,7 @@ __attribute__((noinline, section("fz_region"))) static void in_region(void *arg)
     t->plain = plain;
     t->conv = conv;
     t->stream = outer;
+    memcpy(fz_inst_self.state, words, sizeof words);
 }
 
 typedef void parallel_fn(void (*)(void *), void *, unsigned, unsigned);

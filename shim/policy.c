@@ -216,7 +216,7 @@ static void parse_scope(fz_policy *p)
     static const char *const names[] = {"blas", "lapack", "conv", "math", "inst"};
     const char *v = get("FUZZY_SCOPE"), *rest = v;
     char word[32];
-    p->scope = v ? 0 : FZ_SCOPE_ALL;
+    p->scope = v ? 0 : FZ_SCOPE_DEFAULT;
     while (v && next_word(&rest, word, sizeof word)) {
         unsigned bit = 0;
         for (unsigned i = 0; i < 5; i++)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "divert.h"
+#include "rewrite/inst.h"
 #include "slots.h"
 
 typedef bool enabled_fn(const void *context);
@@ -51,6 +52,7 @@ static void *open_torch(const char *path, int flags)
 {
     fz_divert_opening = fz_divert_threads();
     void *h = fz_real_dlopen(path, flags);
+    fz_inst_look();
     if (h && fz_torch_seen())
         dlerror(); /* forget what was asked for in vain */
     fz_divert_opening = 0;

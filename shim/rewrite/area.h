@@ -1,0 +1,109 @@
+/* The area of moved code, and what moved code and the library share: no Zydis here.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_AREA_H
+#define FZ_REWRITE_AREA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* What moved code does at a site. */
+enum fz_variant {
+    FZ_IDENTITY,   /* the original instruction */
+    FZ_SR,         /* in line for t = 24 and 53, rare lanes by the definition */
+    FZ_UD,
+    FZ_DEFINITION, /* every mode and precision, by the definition, one lane at a time */
+    FZ_SR_NEAREST, /* for tests: SR's code, with the word that makes it round to nearest */
+    FZ_VARIANTS
+};
+
+/* Operations as a site's descriptor names them. */
+enum fz_inst_op {
+    FZ_INST_NONE,
+    FZ_INST_ADD,
+    FZ_INST_SUB,
+    FZ_INST_MUL,
+    FZ_INST_DIV,
+    FZ_INST_SQRT,
+    FZ_INST_FMA,     /* all of vfmadd, vfmsub, vfnmadd, vfnmsub */
+    FZ_INST_FMA_ALT, /* vfmaddsub, vfmsubadd */
+    FZ_INST_ADDSUB,
+    FZ_INST_HADD,
+    FZ_INST_HSUB,
+    FZ_INST_F64_F32,
+    FZ_INST_I32_F32,
+    FZ_INST_INT_F32, /* from a general register or memory */
+    FZ_INST_INT_F64, /* the same; of 32 bits it is exact and not a site */
+    FZ_INST_F32_F16,
+    FZ_INST_DOT, /* dpps, dppd: counted, not perturbed yet */
+    FZ_INST_OPS
+};
+
+/* Thread-local memory of moved code. */
+typedef struct fz_inst_tls {
+    uint8_t saved[16][32]; /* vector registers that a block lends to its sites */
+    uint64_t state[4];     /* the strand of random words */
+    uint64_t rax_flags, rax, rsp, flags, back, gpr[8];
+    uint8_t frame[16][32]; /* all vector registers, while the definition runs */
+} fz_inst_tls;
+
+/* What the definition needs to know of a site; lies behind the site's cold code. */
+typedef struct fz_inst_site {
+    int32_t back; /* where to go on, from the start of this struct */
+    uint8_t op, lanes;
+    uint8_t a, b, c, result, state; /* vector registers */
+    uint8_t f64 : 1, minus_product : 1, minus_addend : 1, legacy : 1;
+} fz_inst_site;
+
+/* Layout of the area; plan.h says what for. */
+enum {
+    FZ_PAGE = 4096,
+    FZ_AREA_STUBS = 4096,
+    FZ_AREA_TABLE = 16384,
+    FZ_AREA_CODE = 0x1000000,         /* of the first variant */
+    FZ_AREA_VARIANT = 0x8000000,      /* room for each */
+    FZ_SLOT = 8
+};
+
+/* The page of constants: 32 bytes each, and a pointer to fz_inst_definition behind them. */
+enum fz_constant {
+    FZ_K_KEY,
+    FZ_K_LOW29,
+    FZ_K_HIGH35,
+    FZ_K_RANGE32,  /* of f32 operations held in f64 */
+    FZ_K_RANGE32H, /* the same on high halves */
+    FZ_K_RANGE64,
+    FZ_K_LANE0,
+    FZ_K_ZERO,
+    FZ_K_SIGN64,
+    FZ_K_EXP64,
+    FZ_K_SCALE64,
+    FZ_K_MAGIC64,
+    FZ_K_UNBIAS64,
+    FZ_K_MINUS1,
+    FZ_K_ABS32,
+    FZ_K_ONE32,
+    FZ_K_LAST32,
+    FZ_K_ABS64,
+    FZ_K_MAX64,
+    FZ_K_ONE64,
+    FZ_K_EVEN32, /* signs of even lanes */
+    FZ_K_ODD32,
+    FZ_K_EVEN64,
+    FZ_K_ODD64,
+    FZ_K_HALF29,
+    FZ_K_HALF52,
+    FZ_K_TWO52,  /* lane 0: is an integer of fewer than 53 bits? */
+    FZ_K_HIGH11,
+    FZ_CONSTANTS
+};
+
+enum { FZ_AREA_DEFINITION = 32 * FZ_CONSTANTS };
+
+/* Fill the page of constants, the pointer apart (constants.c). */
+void fz_area_constants(uint8_t page[FZ_PAGE]);
+
+#endif

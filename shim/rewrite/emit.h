@@ -1,0 +1,59 @@
+/* One rounding instruction, as code that rounds by the mode.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_EMIT_H
+#define FZ_REWRITE_EMIT_H
+
+#include "area.h"
+#include "asm.h"
+#include "insn.h"
+
+/* The two stubs that lead to the definition: functions with VEX code, and without. */
+void fz_emit_stub(fz_code *c, int32_t tls, bool wide);
+
+enum { FZ_TEMPS = 10 };
+
+typedef struct fz_slow {
+    size_t jumps[2], back; /* fixes that lead here (second 0: none); where to go on */
+    size_t resume;         /* after the in-line check */
+    bool zeros;            /* first look whether only zeros failed the check */
+    fz_inst_site site;
+    bool pair, sure;       /* halves in two registers; no check, always the definition */
+    int s, hi, y, tmp, p, yp;
+    int l;
+    bool scalar;
+} fz_slow;
+
+typedef struct fz_emit {
+    fz_code *code;
+    enum fz_variant variant;
+    int32_t tls;
+    bool wide; /* the function has VEX code: 256 bits may be used */
+    bool vaes;
+    uint64_t stub[2];            /* offsets in the area: narrow, wide */
+    int temp[FZ_TEMPS], state;   /* registers lent */
+    bool flags_live;
+    fz_slow *slow;
+    size_t slow_n, slow_cap;
+} fz_emit;
+
+/* Temporaries that a site takes, the register of its memory operand included, the state
+ * not; 0 if it cannot be perturbed, with *why. */
+int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
+                 const ZydisDecodedOperand *operand, const char **why);
+/* The site; at: the instruction's address in the library. */
+void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
+                  const ZydisDecodedOperand *operand, uint64_t at);
+/* The cold code of the sites since the last call. */
+void fz_emit_cold(fz_emit *e);
+/* The strand to and from its register. */
+void fz_emit_state_load(fz_emit *e);
+void fz_emit_state_store(fz_emit *e);
+
+/* Number of a vector register, -1 if it is none. */
+int fz_vector_register(ZydisRegister r);
+fz_mem fz_mem_of(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *o,
+                 uint64_t at);
+
+#endif

@@ -1,0 +1,93 @@
+/* Which instructions round, and what they compute.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Comparisons, minimum and maximum, sign and bit operations, conversions to a wider type
+ * or to integers are exact or cut by definition; rcpps and rsqrtps are tables of the CPU.
+ */
+#include "insn.h"
+
+#define FOUR(m, o) \
+    case ZYDIS_MNEMONIC_##m##PS: \
+    case ZYDIS_MNEMONIC_V##m##PS: return (fz_class){.op = (o)}; \
+    case ZYDIS_MNEMONIC_##m##PD: \
+    case ZYDIS_MNEMONIC_V##m##PD: return (fz_class){.op = (o), .f64 = true}; \
+    case ZYDIS_MNEMONIC_##m##SS: \
+    case ZYDIS_MNEMONIC_V##m##SS: return (fz_class){.op = (o), .scalar = true}; \
+    case ZYDIS_MNEMONIC_##m##SD: \
+    case ZYDIS_MNEMONIC_V##m##SD: \
+        return (fz_class){.op = (o), .f64 = true, .scalar = true};
+
+#define PACKED(m, o) \
+    case ZYDIS_MNEMONIC_##m##PS: \
+    case ZYDIS_MNEMONIC_V##m##PS: return (fz_class){.op = (o)}; \
+    case ZYDIS_MNEMONIC_##m##PD: \
+    case ZYDIS_MNEMONIC_V##m##PD: return (fz_class){.op = (o), .f64 = true};
+
+#define ORDERS(m, type) \
+    case ZYDIS_MNEMONIC_V##m##132##type: \
+    case ZYDIS_MNEMONIC_V##m##213##type: \
+    case ZYDIS_MNEMONIC_V##m##231##type:
+
+#define FUSED(m, p, a) \
+    ORDERS(m, PS) return (fz_class){FZ_INST_FMA, false, false, p, a, false}; \
+    ORDERS(m, PD) return (fz_class){FZ_INST_FMA, true, false, p, a, false}; \
+    ORDERS(m, SS) return (fz_class){FZ_INST_FMA, false, true, p, a, false}; \
+    ORDERS(m, SD) return (fz_class){FZ_INST_FMA, true, true, p, a, false};
+
+#define ALTERNATING(m, odd) \
+    ORDERS(m, PS) return (fz_class){FZ_INST_FMA_ALT, false, false, false, false, odd}; \
+    ORDERS(m, PD) return (fz_class){FZ_INST_FMA_ALT, true, false, false, false, odd};
+
+fz_class fz_insn_class(ZydisMnemonic m)
+{
+    switch (m) {
+        FOUR(ADD, FZ_INST_ADD)
+        FOUR(SUB, FZ_INST_SUB)
+        FOUR(MUL, FZ_INST_MUL)
+        FOUR(DIV, FZ_INST_DIV)
+        FOUR(SQRT, FZ_INST_SQRT)
+        PACKED(ADDSUB, FZ_INST_ADDSUB)
+        PACKED(HADD, FZ_INST_HADD)
+        PACKED(HSUB, FZ_INST_HSUB)
+        PACKED(DP, FZ_INST_DOT)
+        FUSED(FMADD, false, false)
+        FUSED(FMSUB, false, true)
+        FUSED(FNMADD, true, false)
+        FUSED(FNMSUB, true, true)
+        ALTERNATING(FMADDSUB, false)
+        ALTERNATING(FMSUBADD, true)
+    case ZYDIS_MNEMONIC_CVTPD2PS:
+    case ZYDIS_MNEMONIC_VCVTPD2PS: return (fz_class){.op = FZ_INST_F64_F32};
+    case ZYDIS_MNEMONIC_CVTSD2SS:
+    case ZYDIS_MNEMONIC_VCVTSD2SS:
+        return (fz_class){.op = FZ_INST_F64_F32, .scalar = true};
+    case ZYDIS_MNEMONIC_CVTDQ2PS:
+    case ZYDIS_MNEMONIC_VCVTDQ2PS: return (fz_class){.op = FZ_INST_I32_F32};
+    case ZYDIS_MNEMONIC_CVTSI2SS:
+    case ZYDIS_MNEMONIC_VCVTSI2SS:
+        return (fz_class){.op = FZ_INST_INT_F32, .scalar = true};
+    case ZYDIS_MNEMONIC_CVTSI2SD:
+    case ZYDIS_MNEMONIC_VCVTSI2SD:
+        return (fz_class){.op = FZ_INST_INT_F64, .f64 = true, .scalar = true};
+    case ZYDIS_MNEMONIC_VCVTPS2PH: return (fz_class){.op = FZ_INST_F32_F16};
+    default: return (fz_class){.op = FZ_INST_NONE};
+    }
+}
+
+bool fz_insn_rounds(const ZydisDecodedInstruction *x)
+{
+    fz_class c = fz_insn_class(x->mnemonic);
+    if (c.op == FZ_INST_INT_F64 && x->operand_width != 64)
+        return false; /* 32 bits fit */
+    return c.op != FZ_INST_NONE;
+}
+
+const char *fz_insn_op_name(enum fz_inst_op op)
+{
+    static const char *const names[FZ_INST_OPS] = {
+        "none", "add", "sub", "mul", "div", "sqrt", "fma", "fmaddsub", "addsub", "hadd",
+        "hsub", "f64 to f32", "i32 to f32", "int to f32", "int to f64", "f32 to f16",
+        "dot"};
+    return names[op];
+}

@@ -1,0 +1,28 @@
+/* Which instructions round, and what they compute.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_INSN_H
+#define FZ_REWRITE_INSN_H
+
+#include <Zydis/Zydis.h>
+
+#include "area.h"
+
+typedef struct fz_class {
+    uint8_t op;       /* enum fz_inst_op */
+    bool f64, scalar; /* type of the operands of arithmetic */
+    bool minus_product, minus_addend; /* of an fma */
+    bool odd_minus;   /* FMA_ALT: the odd lanes subtract (fmsubadd), else the even ones */
+} fz_class;
+
+/* FZ_INST_NONE for whatever does not round. */
+fz_class fz_insn_class(ZydisMnemonic m);
+
+/* Does it round? What counts as a floating-point operation in the report. */
+bool fz_insn_rounds(const ZydisDecodedInstruction *x);
+
+/* Names for reports. */
+const char *fz_insn_op_name(enum fz_inst_op op);
+
+#endif

@@ -1,0 +1,46 @@
+/* The instruction layer: what the rest of the shim and moved code need of it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_INST_H
+#define FZ_REWRITE_INST_H
+
+#include "../../prism/prism.h"
+#include "area.h"
+
+/* How the definition rounds: process-wide. */
+typedef struct fz_inst_law {
+    enum prism_mode mode;
+    int t_f32, t_f64;
+} fz_inst_law;
+
+extern fz_inst_law fz_inst_now;
+extern __thread fz_inst_tls fz_inst_self __attribute__((tls_model("initial-exec")));
+
+/* Round at a site whose operands are in the frame; returns where to go on. */
+uintptr_t fz_inst_definition(const fz_inst_site *site);
+
+/* The random words of this thread's sites come from the strand of `key` from now on. */
+void fz_inst_open(prism_key key);
+
+/* At the process's start: programs that are mapped already. */
+void fz_inst_begin(void);
+
+/* Move the code of libraries in scope that have been mapped since the last call. To be
+ * called while no thread runs in them. */
+void fz_inst_look(void);
+
+/* What became of a library, for the report; NULL after the last one. */
+typedef struct fz_inst_library {
+    char path[256];
+    const char *why; /* why it is left as it is; NULL: moved */
+    uint64_t sites, perturbed, exact, functions, refused_functions, blocks;
+    struct {
+        char why[56];
+        uint64_t sites;
+    } left[16];
+} fz_inst_library;
+
+const fz_inst_library *fz_inst_library_at(unsigned i);
+
+#endif

@@ -1,0 +1,62 @@
+/* A plan as a file: written by fuzzytorch-plan, mapped by the library.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Page-aligned sections, in this order: header with the table of runs, head (stubs and
+ * table), code, and the patched pages of the library's text, run after run.
+ */
+#ifndef FZ_REWRITE_PLANFILE_H
+#define FZ_REWRITE_PLANFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FZ_PLANFILE_MAGIC "fuzzyplan 1\n\0\0\0"
+
+typedef struct fz_planfile {
+    char magic[16];
+    char key[240];  /* what it was made for: must equal what is wanted */
+    uint64_t size;  /* of the file */
+    uint64_t hash;  /* of all that follows the header's first page */
+    uint64_t head_at, head_size, code_at, code_size;
+    int64_t distance; /* of the area from the load address */
+    uint64_t code;    /* offset of the code in the area */
+    uint64_t run_at, runs, pages;
+    uint64_t functions, blocks, sites, perturbed, exact, refused_functions;
+    struct {
+        char why[56];
+        uint64_t sites;
+    } left[16];
+} fz_planfile;
+
+typedef struct fz_planrun {
+    uint64_t address; /* of the library, a multiple of the page size */
+    uint64_t at, size;
+} fz_planrun;
+
+_Static_assert(sizeof(fz_planfile) <= 4096, "the header is a page");
+
+/* A checksum against damage, not against malice: eight lanes of multiply and add. */
+static inline uint64_t fz_planfile_hash(const void *bytes, size_t n)
+{
+    uint64_t h[8];
+    const uint8_t *p = bytes;
+    for (int i = 0; i < 8; i++)
+        h[i] = 0x9e3779b97f4a7c15u * (uint64_t)(i + 1);
+    for (; n >= 64; n -= 64, p += 64)
+        for (int i = 0; i < 8; i++) {
+            uint64_t w;
+            memcpy(&w, p + 8 * i, 8);
+            h[i] = (h[i] ^ w) * 0xff51afd7ed558ccdu;
+            h[i] ^= h[i] >> 32;
+        }
+    for (size_t i = 0; i < n; i++)
+        h[i % 8] = (h[i % 8] ^ p[i]) * 0x100000001b3u;
+    uint64_t all = 0;
+    for (int i = 0; i < 8; i++)
+        all = (all ^ h[i]) * 0xc4ceb9fe1a85ec53u;
+    return all;
+}
+
+#endif

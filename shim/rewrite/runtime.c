@@ -1,0 +1,575 @@
+/* Moves the code of mapped libraries: takes a plan from the cache, or has it made, and maps
+ * it.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Nothing is ever writable and executable at once: moved code and patched pages are mapped
+ * from the plan's file, read-only, over the area and over the library's text. They are
+ * shared between processes and cost no private memory.
+ */
+#include "inst.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../shim.h"
+#include "planfile.h"
+
+extern char **environ;
+
+/* ---- The thread's strand ---------------------------------------------------------------- */
+
+enum { STRAND = 0x696e7374 }; /* names the layer's strand among those of a lineage */
+
+void fz_inst_open(prism_key key)
+{
+    prism_strand s = prism_strand_open(prism_key_derive(key, STRAND), 0, 0, 0);
+    memcpy(fz_inst_self.state, s.q, sizeof s.q);
+}
+
+static int32_t tls_offset(void)
+{
+    char *base;
+    __asm__("mov %%fs:0, %0" : "=r"(base));
+    return (int32_t)((char *)&fz_inst_self - base);
+}
+
+/* ---- Libraries ---------------------------------------------------------------------------- */
+
+enum { LIBRARIES = 256 };
+
+static fz_inst_library *libraries[LIBRARIES];
+static atomic_uint library_n;
+
+const fz_inst_library *fz_inst_library_at(unsigned i)
+{
+    return i < atomic_load(&library_n) ? libraries[i] : NULL;
+}
+
+typedef struct mapped {
+    char path[256], id[96];
+    uintptr_t base, text_end;
+    size_t text_size;
+    bool text_relocations;
+} mapped;
+
+typedef struct listing {
+    mapped *m;
+    unsigned n, cap;
+} listing;
+
+/* The build id in hexadecimal; empty if there is none. */
+static void build_id(char out[96], const struct dl_phdr_info *info)
+{
+    out[0] = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        if (ph->p_type != PT_NOTE)
+            continue;
+        const char *p = (const char *)info->dlpi_addr + ph->p_vaddr, *end = p + ph->p_memsz;
+        while (p + sizeof(ElfW(Nhdr)) <= end) {
+            const ElfW(Nhdr) *n = (const void *)p;
+            const char *name = p + sizeof *n, *desc = name + (n->n_namesz + 3u) / 4 * 4;
+            if (n->n_type == NT_GNU_BUILD_ID && n->n_namesz == 4 && !memcmp(name, "GNU", 4) &&
+                n->n_descsz <= 40) {
+                for (unsigned k = 0; k < n->n_descsz; k++)
+                    snprintf(out + 2 * k, 3, "%02x", (unsigned char)desc[k]);
+                return;
+            }
+            p = desc + (n->n_descsz + 3u) / 4 * 4;
+        }
+    }
+}
+
+static int list(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    listing *l = arg;
+    const char *path = info->dlpi_name;
+    char self[256];
+    (void)size;
+    if (l->n == l->cap)
+        return 1;
+    if (!*path) {
+        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+        if (info->dlpi_addr && l->n) /* the vdso */
+            return 0;
+        self[n > 0 ? n : 0] = 0;
+        path = self;
+    }
+    mapped *m = &l->m[l->n];
+    memset(m, 0, sizeof *m);
+    snprintf(m->path, sizeof m->path, "%s", path);
+    m->base = info->dlpi_addr;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        if (ph->p_type == PT_LOAD && ph->p_flags & PF_X) {
+            m->text_size += ph->p_memsz;
+            m->text_end = ph->p_vaddr + ph->p_memsz;
+        }
+        if (ph->p_type != PT_DYNAMIC)
+            continue;
+        for (const ElfW(Dyn) *d = (const void *)(info->dlpi_addr + ph->p_vaddr);
+             d->d_tag != DT_NULL; d++)
+            if (d->d_tag == DT_TEXTREL || (d->d_tag == DT_FLAGS && d->d_un.d_val & DF_TEXTREL))
+                m->text_relocations = true;
+    }
+    build_id(m->id, info);
+    l->n++;
+    return 0;
+}
+
+/* ---- Where a plan lies -------------------------------------------------------------------- */
+
+/* The folder of plans, made if need be; false if there is none to write to. */
+static bool cache_folder(char *out, size_t cap)
+{
+    const char *given = fz_policy_get()->cache, *xdg = getenv("XDG_CACHE_HOME"),
+               *home = getenv("HOME");
+    int n;
+    if (given)
+        n = snprintf(out, cap, "%s", given);
+    else if (xdg && *xdg == '/')
+        n = snprintf(out, cap, "%s/fuzzytorch", xdg);
+    else if (home && *home == '/')
+        n = snprintf(out, cap, "%s/.cache/fuzzytorch", home);
+    else
+        return false;
+    if (n < 0 || (size_t)n >= cap)
+        return false;
+    for (char *p = out + 1; *p; p++)
+        if (*p == '/') {
+            *p = 0;
+            mkdir(out, 0700);
+            *p = '/';
+        }
+    mkdir(out, 0700);
+    return access(out, W_OK | X_OK) == 0;
+}
+
+/* An open plan that is whole and made for `key`; -1 otherwise. */
+static int open_plan(const char *path, const char *key)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat st;
+    fz_planfile h;
+    if (fd < 0)
+        return -1;
+    bool good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+                !(st.st_mode & 022) && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
+                !memcmp(h.magic, FZ_PLANFILE_MAGIC, sizeof h.magic) &&
+                h.size == (uint64_t)st.st_size && !strncmp(h.key, key, sizeof h.key) &&
+                h.size > FZ_PAGE;
+    if (good) {
+        const uint8_t *p =
+            mmap(NULL, h.size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
+        good = p != MAP_FAILED &&
+               fz_planfile_hash(p + FZ_PAGE, h.size - FZ_PAGE) == h.hash;
+        if (p != MAP_FAILED)
+            munmap((void *)(uintptr_t)p, h.size);
+    }
+    if (good)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* ---- The planner, as a process ------------------------------------------------------------ */
+
+static bool planner_path(char *out, size_t cap)
+{
+    Dl_info info;
+    if (!dladdr((void *)(uintptr_t)planner_path, &info) || !info.dli_fname)
+        return false;
+    const char *slash = strrchr(info.dli_fname, '/');
+    int n = snprintf(out, cap, "%.*sfuzzytorch-plan",
+                     slash ? (int)(slash - info.dli_fname) + 1 : 0, info.dli_fname);
+    return n > 0 && (size_t)n < cap && access(out, X_OK) == 0;
+}
+
+/* The environment without what would load us, or a debugger of memory, into the planner. */
+static char **clean_environment(void)
+{
+    size_t n = 0, k = 0;
+    while (environ[n])
+        n++;
+    char **e = malloc((n + 1) * sizeof *e);
+    for (size_t i = 0; e && i < n; i++)
+        if (strncmp(environ[i], "LD_PRELOAD=", 11) != 0)
+            e[k++] = environ[i];
+    if (e)
+        e[k] = NULL;
+    return e;
+}
+
+/* Not a child of the host for long, since its wait() would see it: a child starts it and
+ * ends. The end of the planner shows on a pipe, and the plan itself shows how it went. By
+ * system calls, past handlers of fork and our own wrappers. */
+static const char *run_planner(char *const *argv)
+{
+    int ends[2], status;
+    char **environment = clean_environment();
+    if (!environment)
+        return "no memory";
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        free(environment);
+        return "the planner cannot be started";
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) {
+            fcntl(ends[1], F_SETFD, 0);
+            syscall(SYS_execve, argv[0], argv, environment);
+            syscall(SYS_write, ends[1], "x", 1);
+        }
+        syscall(SYS_exit_group, 127);
+    }
+    free(environment);
+    close(ends[1]);
+    const char *why = pid < 0 ? "the planner cannot be started" : NULL;
+    if (pid > 0) {
+        char byte;
+        ssize_t n;
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
+        while ((n = read(ends[0], &byte, 1)) < 0 && errno == EINTR) {
+        }
+        if (n == 1)
+            why = "fuzzytorch-plan cannot be run";
+    }
+    close(ends[0]);
+    return why;
+}
+
+static const char *make_plan(const char *library, const char *file, const char *key,
+                             enum fz_variant variant, int64_t distance, uint64_t code)
+{
+    char planner[4096], text[4][32];
+    if (!planner_path(planner, sizeof planner))
+        return "fuzzytorch-plan is not beside libfuzzytorch.so";
+    snprintf(text[0], sizeof text[0], "%d", (int)variant);
+    snprintf(text[1], sizeof text[1], "%d", (int)tls_offset());
+    snprintf(text[2], sizeof text[2], "%lld", (long long)distance);
+    snprintf(text[3], sizeof text[3], "%llu", (unsigned long long)code);
+    const fz_rules *rules = &fz_policy_get()->exclude;
+    char **argv = calloc(rules->n + 9, sizeof *argv);
+    if (!argv)
+        return "no memory";
+    const char *fixed[8] = {planner, library, file, key, text[0], text[1], text[2], text[3]};
+    memcpy(argv, fixed, sizeof fixed);
+    for (unsigned i = 0; i < rules->n; i++)
+        argv[8 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
+    const char *why = run_planner(argv);
+    free(argv);
+    return why;
+}
+
+static uint64_t hash_text(const char *s)
+{
+    return fz_planfile_hash(s, strlen(s));
+}
+
+/* An open plan for the library: from the cache, or made now. One process makes it, others
+ * that want the same wait. */
+static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
+                          int64_t distance, uint64_t code)
+{
+    char key[240], folder[3000], file[3400], lock[3420], id[96];
+    struct stat st;
+    snprintf(id, sizeof id, "%s", m->id);
+    if (!*id && stat(m->path, &st) == 0)
+        snprintf(id, sizeof id, "%llx-%llx", (unsigned long long)st.st_size,
+                 (unsigned long long)st.st_mtime);
+    /* Whoever makes plans decides what is in them: its build is the version. */
+    char planner[4096], version[64] = "none";
+    if (planner_path(planner, sizeof planner) && stat(planner, &st) == 0)
+        snprintf(version, sizeof version, "%llx-%llx", (unsigned long long)st.st_size,
+                 (unsigned long long)st.st_mtim.tv_sec * 1000000000u +
+                     (unsigned long long)st.st_mtim.tv_nsec);
+    uint64_t rules = 0;
+    const fz_policy *p = fz_policy_get();
+    for (unsigned i = 0; i < p->exclude.n; i++)
+        rules = rules * 31 + hash_text(p->exclude.rule[i].symbol);
+    snprintf(key, sizeof key, "%s variant %d isa %d tls %d distance %lld code %llu rules "
+             "%llx trap %d version %s %s",
+             id, (int)variant, (int)(prism_isa_detected() >> PRISM_AVX2_VAES & 1),
+             (int)tls_offset(), (long long)distance, (unsigned long long)code,
+             (unsigned long long)rules, getenv("FUZZYTORCH_PLAN_TRAP") != NULL, FZ_VERSION,
+             version);
+    bool cached = cache_folder(folder, sizeof folder);
+    if (!cached) {
+        snprintf(folder, sizeof folder, "/tmp/fuzzytorch.XXXXXX");
+        if (!mkdtemp(folder))
+            return "there is no folder for plans: set FUZZY_CACHE";
+    }
+    const char *slash = strrchr(m->path, '/');
+    snprintf(file, sizeof file, "%s/%.80s-%016llx.plan", folder,
+             slash ? slash + 1 : m->path, (unsigned long long)hash_text(key));
+    snprintf(lock, sizeof lock, "%s.lock", file);
+    const char *why = NULL;
+    *fd = open_plan(file, key);
+    if (*fd < 0) {
+        int held = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (held >= 0)
+            flock(held, LOCK_EX);
+        *fd = open_plan(file, key); /* somebody else's, meanwhile */
+        if (*fd < 0)
+            why = make_plan(m->path, file, key, variant, distance, code);
+        if (*fd < 0 && !why && (*fd = open_plan(file, key)) < 0)
+            why = "the planner failed (fuzzytorch-plan needs libZydis)";
+        if (held >= 0)
+            close(held);
+    }
+    if (!cached) {
+        unlink(file);
+        unlink(lock);
+        rmdir(folder);
+    }
+    return why;
+}
+
+/* ---- Mapping ------------------------------------------------------------------------------ */
+
+static size_t power_of_two(size_t n)
+{
+    size_t p = 1;
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+typedef struct room {
+    uint8_t *area;
+    int64_t distance;
+    size_t table, variant, size;
+} room;
+
+/* Address space for the area within reach of the library; tried in a fixed order, since the
+ * distance is part of a plan. */
+static bool reserve(room *r, const mapped *m)
+{
+    size_t v = power_of_two(m->text_size);
+    r->variant = v < 0x400000 ? 0x400000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v;
+    r->table = r->variant / 8;
+    r->size = r->table + FZ_VARIANTS * r->variant;
+    int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
+    for (int i = 0; i < 64; i++) {
+        int64_t step = (int64_t)(i / 2) * 0x4000000;
+        int64_t d = i % 2 == 0 ? -INT64_C(0x30000000) - step
+                               : (int64_t)(m->text_end + 0xfffffff) / 0x10000000 * 0x10000000 +
+                                     step;
+        if (d < 0 && (-d > reach || (int64_t)m->base + d < 0x10000))
+            continue;
+        if (d > 0 && d + (int64_t)r->size > 0x7ff00000)
+            continue;
+        void *want = (void *)(m->base + (uintptr_t)d);
+        void *got = mmap(want, r->size, PROT_NONE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+                         -1, 0);
+        if (got == want) {
+            r->area = got;
+            r->distance = d;
+            return true;
+        }
+        if (got != MAP_FAILED)
+            munmap(got, r->size);
+    }
+    return false;
+}
+
+static bool map_at(void *at, size_t size, int fd, uint64_t offset)
+{
+    return !size || mmap(at, size, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd,
+                         (off_t)offset) == at;
+}
+
+static bool map_constants(uint8_t *page)
+{
+    if (mmap(page, FZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+             -1, 0) != page)
+        return false;
+    uintptr_t (*definition)(const fz_inst_site *) = fz_inst_definition;
+    fz_area_constants(page);
+    memcpy(page + FZ_AREA_DEFINITION, &definition, sizeof definition);
+    return mprotect(page, FZ_PAGE, PROT_READ) == 0;
+}
+
+/* Moved code first, and the patches that lead there last. */
+static const char *map_plan(int fd, const room *r, const mapped *m, fz_inst_library *lib)
+{
+    fz_planfile h;
+    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h)
+        return "the plan cannot be read";
+    if (h.head_size + FZ_AREA_STUBS > r->table || h.code_size > r->variant)
+        return "its moved code is too large";
+    fz_planrun *runs = malloc(h.runs * sizeof *runs + 1);
+    if (!runs)
+        return "no memory";
+    size_t n = h.runs * sizeof *runs;
+    const char *why = NULL;
+    if (pread(fd, runs, n, (off_t)h.run_at) != (ssize_t)n)
+        why = "the plan cannot be read";
+    else if (!map_constants(r->area) ||
+             !map_at(r->area + FZ_AREA_STUBS, h.head_size, fd, h.head_at) ||
+             !map_at(r->area + h.code, h.code_size, fd, h.code_at))
+        why = "the system refuses executable mappings";
+    for (size_t i = 0; i < h.runs && !why; i++)
+        if (!map_at((void *)(m->base + runs[i].address), runs[i].size, fd, runs[i].at))
+            why = "the system refuses executable mappings over its text";
+    free(runs);
+    lib->sites = h.sites;
+    lib->perturbed = h.perturbed;
+    lib->exact = h.exact;
+    lib->functions = h.functions;
+    lib->refused_functions = h.refused_functions;
+    lib->blocks = h.blocks;
+    for (int i = 0; i < 16; i++) {
+        memcpy(lib->left[i].why, h.left[i].why, sizeof lib->left[i].why);
+        lib->left[i].sites = h.left[i].sites;
+    }
+    return why;
+}
+
+static const char *move(const mapped *m, enum fz_variant variant, fz_inst_library *lib)
+{
+    if (m->text_relocations)
+        return "its text has relocations";
+    room r;
+    if (!reserve(&r, m))
+        return "no address space near it";
+    int fd = -1;
+    uint64_t code = r.table + (uint64_t)variant * r.variant;
+    const char *why = obtain(&fd, m, variant, r.distance, code);
+    if (!why)
+        why = map_plan(fd, &r, m, lib);
+    if (fd >= 0)
+        close(fd);
+    if (why)
+        munmap(r.area, r.size);
+    return why;
+}
+
+/* ---- Which ones ---------------------------------------------------------------------------- */
+
+/* Whatever FUZZY_LIBS says: ours, the linker and C library, run times of the compiler. */
+static const char never[] =
+    "libfuzzytorch*.so*,ld-linux*,ld.so*,libc.so*,libc-*.so,libm.so*,libm-*.so,libdl*,"
+    "libpthread*,librt*,libgcc_s*,libquadmath*,libgomp*,libiomp*,libomp*,libunwind*,"
+    "libZ*,liblapack.so.3,linux-vdso*";
+
+static enum fz_variant variant_of(const fz_policy *p)
+{
+    const char *test = getenv("FUZZYTORCH_PLAN_VARIANT");
+    if (test)
+        return (enum fz_variant)(atoi(test) % FZ_VARIANTS);
+    bool full = p->t_f32 == 24 && p->t_f64 == 53;
+    if (full && p->mode == PRISM_NEAREST)
+        return FZ_IDENTITY;
+    if (full && p->mode == PRISM_SR)
+        return FZ_SR;
+    return full && p->mode == PRISM_UD ? FZ_UD : FZ_DEFINITION;
+}
+
+static bool cpu_can(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __builtin_cpu_supports("aes");
+}
+
+/* The largest first: it has the fewest places to go. */
+static int by_size(const void *a, const void *b)
+{
+    size_t x = ((const mapped *)a)->text_size, y = ((const mapped *)b)->text_size;
+    return x < y ? 1 : -(x > y);
+}
+
+static bool known(const char *path)
+{
+    for (unsigned i = 0; i < atomic_load(&library_n); i++)
+        if (!strncmp(libraries[i]->path, path, sizeof libraries[i]->path - 1))
+            return true;
+    return false;
+}
+
+static void look(void)
+{
+    const fz_policy *p = fz_policy_get();
+    listing l = {.cap = 512};
+    if (!cpu_can())
+        return;
+    l.m = malloc(l.cap * sizeof *l.m);
+    if (!l.m)
+        return;
+    dl_iterate_phdr(list, &l);
+    qsort(l.m, l.n, sizeof *l.m, by_size);
+    fz_inst_now = (fz_inst_law){p->mode, p->t_f32, p->t_f64};
+    enum fz_variant variant = variant_of(p);
+    if (variant == FZ_SR_NEAREST)
+        fz_inst_now.mode = PRISM_NEAREST;
+    for (unsigned i = 0; i < l.n; i++) {
+        mapped *m = &l.m[i];
+        const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
+        if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m->path) ||
+            atomic_load(&library_n) == LIBRARIES)
+            continue;
+        fz_inst_library *lib = calloc(1, sizeof *lib);
+        if (!lib)
+            break;
+        snprintf(lib->path, sizeof lib->path, "%s", m->path);
+        lib->why = move(m, variant, lib);
+        libraries[atomic_load(&library_n)] = lib;
+        atomic_fetch_add(&library_n, 1);
+        if (lib->why)
+            fz_say("the instructions of %s are left as they are: %s", name, lib->why);
+        else if (p->verbose >= 2)
+            fz_say("%s: %u sites, %u perturbed, %u exact", name, lib->sites, lib->perturbed,
+                   lib->exact);
+    }
+    free(l.m);
+}
+
+static int changes(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    *(unsigned long long *)arg = info->dlpi_adds;
+    return 1;
+}
+
+void fz_inst_look(void)
+{
+    static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
+    static unsigned long long seen;
+    unsigned long long now = 0;
+    const fz_policy *p = fz_policy_get();
+    if (p->off || !(p->scope & FZ_SCOPE_INST))
+        return;
+    dl_iterate_phdr(changes, &now);
+    pthread_mutex_lock(&guard);
+    if (now != seen)
+        look();
+    seen = now;
+    pthread_mutex_unlock(&guard);
+}
+
+void fz_inst_begin(void)
+{
+    const fz_policy *p = fz_policy_get();
+    if (!(p->scope & FZ_SCOPE_INST))
+        return;
+    fz_self(); /* the main thread's strand */
+    /* EVEX code is not moved: have torch run its AVX2 kernels, which are. */
+    if (__builtin_cpu_supports("avx512f"))
+        setenv("ATEN_CPU_CAPABILITY", "avx2", 0);
+    fz_inst_look();
+}

@@ -1,0 +1,424 @@
+/* Each instruction form through the real emitter: moved, run, compared.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Three comparisons, bit for bit, on random operands dense in special values:
+ *   definition in nearest against the original instruction (operand orders, lanes, merges,
+ *     memory operands: nothing of the emitter's own reading of the form is used);
+ *   code in line (sr, ud) against the definition with the same random words;
+ *   sr's code with the word that makes it round to nearest against the original.
+ * Besides: registers that were not lent, flags, and the random state.
+ */
+#include <check.h>
+#include <cpuid.h>
+#include <fenv.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+#include "../../shim/rewrite/emit.h"
+#include "../../shim/rewrite/inst.h"
+
+typedef struct form {
+    const uint8_t *begin, *end;
+    const char *text;
+} form;
+
+extern const form forms_begin[], forms_end[];
+extern uint8_t near[64];
+
+#define AREA (1 << 20)
+enum { CODE = 3 * 4096 };
+
+struct machine {
+    uint8_t in[16][32], out[16][32];
+    uint64_t flags, flags_out;
+};
+
+static uint8_t *area;
+static uint64_t rng = 88172645463325252u;
+
+static uint64_t next(void)
+{
+    rng ^= rng << 13;
+    rng ^= rng >> 7;
+    return rng ^= rng << 17;
+}
+
+static bool has_vaes(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 9 & 1;
+}
+
+static int32_t tls_offset(void)
+{
+    char *base;
+    __asm__("mov %%fs:0, %0" : "=r"(base));
+    return (int32_t)((char *)&fz_inst_self - base);
+}
+
+static void resolve(const fz_code *c, const uint8_t *lib)
+{
+    memcpy(area + CODE, c->bytes, c->n);
+    for (size_t i = 0; i < c->fix_n; i++) {
+        const fz_fix *f = &c->fixes[i];
+        const uint8_t *to = f->kind == FZ_FIX_BLOB   ? area + f->target
+                            : f->kind == FZ_FIX_HERE ? area + CODE + f->target
+                                                     : (const uint8_t *)f->target;
+        int64_t d = to - (area + CODE + f->at + 4 + f->after);
+        int32_t d32 = (int32_t)d;
+        ck_assert_int_eq(d, d32);
+        memcpy(area + CODE + f->at, &d32, 4);
+    }
+    (void)lib;
+}
+
+static bool decode(const form *f, ZydisDecodedInstruction *x, ZydisDecodedOperand *o)
+{
+    ZydisDecoder d;
+    ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    return ZYAN_SUCCESS(
+        ZydisDecoderDecodeFull(&d, f->begin, (size_t)(f->end - f->begin), x, o));
+}
+
+static unsigned registers_of(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *o)
+{
+    unsigned used = 0;
+    for (int i = 0; i < x->operand_count; i++)
+        if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            int v = fz_vector_register(o[i].reg.value);
+            if (v >= 0)
+                used |= 1u << v;
+        }
+    return used;
+}
+
+/* Builds area + CODE as a function of (struct machine *, memory): returns lent registers. */
+static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
+{
+    ZydisDecodedInstruction x;
+    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+    ck_assert_msg(decode(f, &x, o), "%s", f->text);
+    fz_code c = {0};
+    fz_code stubs = {0};
+    fz_emit e = {.code = &c, .variant = variant, .tls = tls_offset(),
+                 .wide = x.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY,
+                 .vaes = has_vaes(), .flags_live = flags_live};
+    e.stub[0] = 4096;
+    fz_emit_stub(&stubs, e.tls, false);
+    e.stub[1] = 4096 + stubs.n;
+    fz_emit_stub(&stubs, e.tls, true);
+    fz_area_constants(area);
+    uintptr_t (*definition)(const fz_inst_site *) = fz_inst_definition;
+    memcpy(area + FZ_AREA_DEFINITION, &definition, sizeof definition);
+    ck_assert_uint_le(stubs.n, CODE - 4096);
+    memcpy(area + 4096, stubs.bytes, stubs.n);
+    for (size_t i = 0; i < stubs.fix_n; i++) {
+        int32_t d = (int32_t)((int64_t)stubs.fixes[i].target - 4096 -
+                              (int64_t)stubs.fixes[i].at - 4);
+        memcpy(area + 4096 + stubs.fixes[i].at, &d, 4);
+    }
+    free(stubs.bytes);
+    free(stubs.fixes);
+
+    fz_mem in = {.modrm = 0x87, .disp_size = 32}; /* disp32(%rdi) */
+    for (int i = 0; i < 16; i++) {
+        in.disp = 32 * i;
+        fz_rrm(&c, OP_LOAD, e.wide, i, 0, &in);
+    }
+    static const uint8_t set_flags[] = {0xff, 0xb7}, get_flags[] = {0x9c, 0x8f, 0x87};
+    for (size_t i = 0; i < sizeof set_flags; i++) /* pushq disp32(%rdi); popfq */
+        fz_put(&c, set_flags[i]);
+    fz_put32(&c, offsetof(struct machine, flags));
+    fz_put(&c, 0x9d);
+
+    unsigned lent = 0, used = registers_of(&x, o);
+    if (variant == FZ_IDENTITY) {
+        size_t start = c.n;
+        for (const uint8_t *p = f->begin; p < f->end; p++)
+            fz_put(&c, *p);
+        if (x.raw.modrm.mod == 0 && x.raw.modrm.rm == 5) { /* near(%rip) */
+            c.n = start + x.raw.disp.offset;
+            fz_put_fix(&c, FZ_FIX_DATA, (uint64_t)(uintptr_t)near, 0);
+        }
+    } else {
+        const char *why;
+        int need = fz_emit_need(&e, &x, o, &why);
+        ck_assert_msg(need > 0, "%s: %s", f->text, why);
+        ck_assert_int_le(need, FZ_TEMPS);
+        int got = 0;
+        for (int v = 15; v >= 0 && got <= need; v--) {
+            if (used >> v & 1)
+                continue;
+            lent |= 1u << v;
+            if (got < need)
+                e.temp[got] = v;
+            else
+                e.state = v;
+            got++;
+        }
+        ck_assert_msg(got > need, "%s: too few registers", f->text);
+        fz_emit_state_load(&e);
+        fz_emit_site(&e, &x, o, (uint64_t)(uintptr_t)f->begin);
+        fz_emit_state_store(&e);
+    }
+    for (size_t i = 0; i < sizeof get_flags; i++) /* pushfq; popq disp32(%rdi) */
+        fz_put(&c, get_flags[i]);
+    fz_put32(&c, offsetof(struct machine, flags_out));
+    for (int i = 0; i < 16; i++) {
+        in.disp = 512 + 32 * i;
+        fz_rrm(&c, OP_STORE, 1, i, 0, &in);
+    }
+    fz_put(&c, 0xc5); /* vzeroupper; ret */
+    fz_put(&c, 0xf8);
+    fz_put(&c, 0x77);
+    fz_put(&c, 0xc3);
+    fz_emit_cold(&e);
+    ck_assert(!c.failed);
+    ck_assert_uint_le(c.n, AREA - CODE);
+    resolve(&c, f->begin);
+    free(c.bytes);
+    free(c.fixes);
+    free(e.slow);
+    return lent;
+}
+
+/* Random bits, with exponents that meet, special values, and lanes that cancel. */
+static uint32_t value32(void)
+{
+    static const uint32_t special[] = {0, 1, 0x7fffff, 0x800000, 0x800001, 0x7f7fffff,
+                                       0x7f800000, 0x7fc00000, 0x3f800000, 0x3f7fffff,
+                                       0x00ffffff, 0x4b800000, 0x20000000, 0x1f800000};
+    uint64_t w = next();
+    switch (w >> 60) {
+    case 0: return special[w >> 8 & 0xff & 15 % 14] | (uint32_t)(w << 31);
+    case 1: return special[(w >> 8) % 14] | (uint32_t)(w << 31);
+    case 2: return (uint32_t)w;
+    case 3: return (uint32_t)(w & 0x80ffffff) | 0x1f000000; /* products near 2^-126 */
+    case 4: return (uint32_t)(w & 0x807f0000) | 0x3f000000; /* few bits: exact results */
+    default: return (uint32_t)(w & 0x83ffffff) | 0x3e000000;
+    }
+}
+
+static uint64_t value64(void)
+{
+    static const uint64_t special[] = {
+        0, 1, 0xfffffffffffff, 0x10000000000000, 0x7fefffffffffffff, 0x7ff0000000000000,
+        0x7ff8000000000000, 0x3ff0000000000000, 0x3fefffffffffffff, 0x4330000000000000,
+        0x2000000000000000, 0x1ff0000000000001, 0x36a0000000000000, 0x380fffffffffffff};
+    uint64_t w = next();
+    switch (w >> 60) {
+    case 0:
+    case 1: return special[(w >> 8) % 14] | w << 63;
+    case 2: return w << 4 ^ next();
+    case 3: return (next() & 0x801fffffffffffff) | 0x3800000000000000; /* f32 edges */
+    case 4: return (next() & 0x800fff0000000000) | 0x3fe0000000000000;
+    case 5: return (next() & 0x803fffffffffffff) | 0x1fc0000000000000;
+    default: return (next() & 0x807fffffffffffff) | 0x3fc0000000000000;
+    }
+}
+
+static void fill(uint8_t *p, size_t n, bool f64_values)
+{
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = f64_values ? value64() : value32() | (uint64_t)value32() << 32;
+        memcpy(p + i, &v, 8);
+    }
+}
+
+static void run(struct machine *m, uint8_t *memory, uint64_t rcx, uint64_t r9)
+{
+    struct machine *keep = m;
+    uint8_t *mem = memory;
+    void *f = area + CODE;
+    register uint64_t nine __asm__("r9") = r9;
+    /* The red zone holds nothing of ours: the frame is left behind. */
+    __asm__ volatile("sub $256, %%rsp\n call *%[f]\n add $256, %%rsp"
+                     : "+D"(keep), "+S"(mem), "+c"(rcx), "+r"(nine)
+                     : [f] "r"(f)
+                     : "memory", "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
+                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+                       "xmm13", "xmm14", "xmm15");
+    ck_assert_ptr_eq(keep, m);
+    ck_assert_ptr_eq(mem, memory);
+}
+
+
+static bool is_f64(const form *f)
+{
+    ZydisDecodedInstruction x;
+    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+    decode(f, &x, o);
+    fz_class c = fz_insn_class(x.mnemonic);
+    return c.f64 || c.op == FZ_INST_F64_F32;
+}
+
+/* NaNs are equal whatever their payload. */
+static bool same(const uint8_t *a, const uint8_t *b, bool f64_values)
+{
+    if (!memcmp(a, b, 32))
+        return true;
+    for (int i = 0; i < 32; i += f64_values ? 8 : 4) {
+        double x = 0, y = 0;
+        float p, q;
+        if (f64_values) {
+            memcpy(&x, a + i, 8);
+            memcpy(&y, b + i, 8);
+        } else {
+            memcpy(&p, a + i, 4);
+            memcpy(&q, b + i, 4);
+            x = (double)p;
+            y = (double)q;
+        }
+        if (x != x && y != y)
+            continue;
+        if (memcmp(a + i, b + i, f64_values ? 8 : 4) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void show(const char *what, const struct machine *m, const uint8_t *a,
+                 const uint8_t *b, int reg)
+{
+    (void)m;
+    fprintf(stderr, "%s: register %d\n", what, reg);
+    for (int i = 0; i < 32; i += 4) {
+        uint32_t u, v;
+        memcpy(&u, a + i, 4);
+        memcpy(&v, b + i, 4);
+        fprintf(stderr, "  %08x %08x%s\n", u, v, u == v ? "" : " <");
+    }
+}
+
+static int trials = 400;
+
+/* One form: runs `second` against `first` (variant, law) on the same inputs and state. */
+static void compare(const form *f, enum fz_variant first, fz_inst_law law1,
+                    enum fz_variant second, fz_inst_law law2, bool flags_live,
+                    int (*tolerate)(const form *, const struct machine *, int))
+{
+    static struct machine m[512];
+    static uint8_t memory[512][128] __attribute__((aligned(64)));
+    static uint64_t rcx[512], r9[512], state[512][4], after[512][4];
+    bool wide_values = is_f64(f);
+    for (int i = 0; i < trials; i++) {
+        fill(m[i].in[0], sizeof m[i].in, wide_values);
+        if (f->text[0] != 'v') /* uppers are clean in legacy code */
+            for (int v = 0; v < 16; v++)
+                memset(m[i].in[v] + 16, 0, 16);
+        fill(memory[i], sizeof memory[i], wide_values);
+        m[i].flags = 0x202 | (next() & 0x8d5);
+        rcx[i] = i % 3 ? next() >> (next() & 63) : 0;
+        r9[i] = next() >> (next() & 63);
+        for (int k = 0; k < 4; k++)
+            state[i][k] = next();
+        if (strstr(f->text, "%rcx,8"))
+            rcx[i] = i % 4;
+    }
+    static uint8_t out1[512][16][32], memory1[512][128];
+    for (int pass = 0; pass < 2; pass++) {
+        unsigned lent = build(f, pass ? second : first, flags_live);
+        fz_inst_now = pass ? law2 : law1;
+        for (int i = 0; i < trials; i++) {
+            uint8_t image[128] __attribute__((aligned(64)));
+            memcpy(near, memory[i] + 64, sizeof near);
+            memcpy(image, memory[i], sizeof image);
+            memcpy(fz_inst_self.state, state[i], 32);
+            run(&m[i], image, rcx[i], r9[i]);
+            for (int v = 0; v < 16; v++)
+                if (lent >> v & 1)
+                    memcpy(m[i].out[v], m[i].in[v], 32);
+            if (flags_live)
+                ck_assert_msg((m[i].flags & 0x8d5) == (m[i].flags_out & 0x8d5),
+                              "%s: flags %lx became %lx", f->text, (long)m[i].flags,
+                              (long)m[i].flags_out);
+            if (!pass) {
+                memcpy(out1[i], m[i].out, sizeof out1[i]);
+                memcpy(memory1[i], image, sizeof image);
+                memcpy(after[i], fz_inst_self.state, 32);
+                continue;
+            }
+            ck_assert_msg(!memcmp(memory1[i], image, sizeof image), "%s: memory", f->text);
+            for (int v = 0; v < 16; v++)
+                if (!same(out1[i][v], m[i].out[v], wide_values && !strstr(f->text, "2ss") &&
+                                                       !strstr(f->text, "2ps")) &&
+                    !(tolerate && tolerate(f, &m[i], v))) {
+                    show(f->text, &m[i], out1[i][v], m[i].out[v], v);
+                    ck_abort_msg("%s: trial %d: variants %d and %d differ", f->text, i,
+                                 first, second);
+                }
+            if (first != FZ_IDENTITY)
+                ck_assert_msg(!memcmp(after[i], fz_inst_self.state, f->text[0] == 'v' ? 32 : 16),
+                              "%s: random state", f->text);
+        }
+    }
+}
+
+static const fz_inst_law nearest = {PRISM_NEAREST, 24, 53};
+
+static void each(enum fz_variant first, fz_inst_law law1, enum fz_variant second,
+                 fz_inst_law law2, bool flags_live)
+{
+    int n = 0;
+    for (const form *f = forms_begin; f < forms_end; f++, n++)
+        compare(f, first, law1, second, law2, flags_live, NULL);
+    ck_assert_int_gt(n, 400);
+}
+
+START_TEST(definition_in_nearest_is_the_instruction)
+{
+    each(FZ_IDENTITY, nearest, FZ_DEFINITION, nearest, true);
+}
+END_TEST
+
+START_TEST(sr_in_line_is_the_definition)
+{
+    fz_inst_law sr = {PRISM_SR, 24, 53};
+    each(FZ_DEFINITION, sr, FZ_SR, sr, true);
+}
+END_TEST
+
+START_TEST(sr_where_flags_are_dead)
+{
+    fz_inst_law sr = {PRISM_SR, 24, 53};
+    each(FZ_DEFINITION, sr, FZ_SR, sr, false);
+}
+END_TEST
+
+START_TEST(ud_in_line_is_the_definition)
+{
+    fz_inst_law ud = {PRISM_UD, 24, 53};
+    each(FZ_DEFINITION, ud, FZ_UD, ud, true);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    if (argc > 1)
+        trials = atoi(argv[1]);
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+        printf("100%%: Checks: 0, Failures: 0, Errors: 0\n");
+        fprintf(stderr, "not run: this CPU has no AVX2\n");
+        return 0;
+    }
+    area = mmap(NULL, AREA, PROT_READ | PROT_WRITE | PROT_EXEC,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+    if (area == MAP_FAILED)
+        return 1;
+    Suite *suite = suite_create("forms");
+    TCase *t = tcase_create("forms");
+    tcase_set_timeout(t, 300);
+    tcase_add_test(t, definition_in_nearest_is_the_instruction);
+    tcase_add_test(t, sr_in_line_is_the_definition);
+    tcase_add_test(t, sr_where_flags_are_dead);
+    tcase_add_test(t, ud_in_line_is_the_definition);
+    suite_add_tcase(suite, t);
+    SRunner *runner = srunner_create(suite);
+    if (getenv("CK_FORK") == NULL)
+        srunner_set_fork_status(runner, CK_NOFORK);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed != 0;
+}
