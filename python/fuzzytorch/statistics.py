@@ -144,22 +144,6 @@ def package_shift(n: int) -> float:
     return 0.5 * math.log2(n / (n - 1))
 
 
-def general_bits(error: float, most: int) -> int:
-    """Return the largest k of 0 to `most` with error <= 2^-k: the estimator without a law.
-
-    Parameters
-    ----------
-    error : float
-        The largest |Z| of the samples.
-    most : int
-        Significand bits of the type.
-    """
-    if error == 0.0:
-        return most
-    mantissa, exponent = math.frexp(error)
-    return min(most, max(0, -exponent + (mantissa == 0.5)))
-
-
 def excess_kurtosis(n: int, squares: float, fourths: float) -> float:
     """Return the pooled excess kurtosis of samples, 0 on average for normal ones.
 

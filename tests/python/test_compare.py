@@ -44,6 +44,19 @@ class Tests(unittest.TestCase):
             self.assertAlmostEqual(found["noise_ratio"]["bits"], ratio, 9)
             self.assertAlmostEqual(found["bland_altman"]["bias"], b.mean() - a.mean())
 
+    def test_interval_by_f(self) -> None:
+        from scipy.stats import f
+
+        rng = np.random.default_rng(7)
+        a, b = (1 + 1e-4 * rng.standard_normal((n, 3)) for n in (6, 9))
+        found = comparing.compare_arrays(wrap(a), wrap(b), 52)["noise_ratio"]
+        d1, d2 = (measures.moments(wrap(x)).degrees for x in (a, b))
+        ratio = 2 * found["bits"]
+        low = 0.5 * (ratio - math.log2(f.ppf(0.975, d2, d1)))
+        high = 0.5 * (ratio - math.log2(f.ppf(0.025, d2, d1)))
+        self.assertAlmostEqual(found["low"], low)
+        self.assertAlmostEqual(found["high"], high)
+
     def test_interval_of_the_ratio(self) -> None:
         # True ratio: 2 bits. 400 studies at 95 %: misses are binomial, mean 20, sd 4.4;
         # above 47 or none at all comes with probability 1e-8.

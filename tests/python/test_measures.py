@@ -122,6 +122,16 @@ class ClosedForm(unittest.TestCase):
         )
         self.assertAlmostEqual(found["bias"]["rms"], 0.5, delta=1e-6)
 
+    def test_bias_without_the_noise_of_the_mean(self) -> None:
+        n, step, shift = 5, 2.0**-10, 2.0**-9
+        values = ladder(n, step)[:, None]
+        found = measures.numeric(wrap(values), 52, wrap(np.array([[1 + shift]]))[0])
+        noise = step**2 * (n + 1) / 12  # sd^2 / n
+        expected = math.sqrt(shift**2 - noise) / (1 + shift)
+        self.assertAlmostEqual(found["bias"]["rms"] / expected, 1, delta=1e-9)
+        near = measures.numeric(wrap(values), 52, wrap(np.array([[1 + step / 8]]))[0])
+        self.assertEqual(near["bias"]["rms"], 0)
+
     def test_equal(self) -> None:
         for n in NS:
             found = measures.numeric(wrap(np.full((n, 4), 0.3)), 23)
@@ -147,10 +157,13 @@ class Package(unittest.TestCase):
         base = truth if reference else values.astype(np.float64).mean(axis=0)
         base = base.astype(np.float64)
         base[:20] = values[0, :20]
+        base[10:20] *= 2.0  # equal samples beside the reference, Z exactly -1/2
         most = 23 if dtype is np.float32 else 52
         own, package, general = measures.elementwise_bits(
             values.astype(np.float64), base if reference else None, most
         )
+        if not reference:
+            base[10:20] = values[0, 10:20]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             x = values.astype(np.float64)

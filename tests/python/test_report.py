@@ -168,6 +168,10 @@ class Findings(Scratch):
         missing = [k for k in keys(found) if f"`{k}`" not in described]
         self.assertEqual(missing, [], "not in docs/report-schema.md")
 
+    def test_no_number_that_json_lacks(self) -> None:
+        found = reporting.clean({"a": [float("inf"), 1.5, (float("nan"),)], 3: "x"})
+        self.assertEqual(found, {"a": [None, 1.5, [None]], "3": "x"})
+
     def test_labels_and_flips(self) -> None:
         rich_study(self.folder / "s", 12)
         result = self.result()
@@ -423,6 +427,51 @@ class Html(Scratch):
         self.assertNotIn(
             "DejaVu Sans'", re.sub(r"<style>.*?</style>", "", text, 1, re.DOTALL)
         )
+
+    def test_pictures_and_volumes(self) -> None:
+        from fuzzytorch import report_maps
+
+        for shape, kind, expected in (
+            ((4, 3, 32, 40), "output", (32, 40)),
+            ((2, 1, 8, 9, 10), "output", (8, 9, 10)),
+            ((64, 10), "output", None),
+            ((4, 3, 7, 40), "output", None),
+            ((20, 30), "file", (20, 30)),
+            ((20, 30, 3), "file", (20, 30, 3)),
+            ((20, 30, 25), "file", (20, 30, 25)),
+            ((20, 30, 25, 1), "file", (20, 30, 25)),
+            ((20,), "file", None),
+        ):
+            self.assertEqual(report_maps.item_shape(shape, kind), expected)
+        volume = np.arange(8 * 9 * 10).reshape(8, 9, 10)
+        cuts = report_maps.slices(volume)
+        self.assertEqual([c[1].shape for c in cuts], [(9, 10), (8, 10), (8, 9)])
+        np.testing.assert_array_equal(cuts[1][1], volume[:, 4])
+
+    def test_noise_of_a_picture(self) -> None:
+        from fuzzytorch import report_maps
+        from test_measures import wrap
+
+        rng = np.random.default_rng(1)
+        values = rng.standard_normal((5, 300))
+        mean, variance = report_maps._moments(wrap(values), 100, 50)
+        np.testing.assert_allclose(mean, values[:, 100:150].mean(axis=0), atol=1e-12)
+        np.testing.assert_allclose(variance, values[:, 100:150].var(axis=0, ddof=1))
+
+    def test_segmentation(self) -> None:
+        rng = np.random.default_rng(2)
+        made = studies.MadeStudy(self.folder / "s")
+        scores = rng.standard_normal((1, 3, 12, 10)).astype(np.float32)
+        for k in range(1, 5):
+            made.run(f"sample-{k:04d}", [({}, studies.noisy(scores, 0.1, rng))])
+        report("--classes", "1", made.path)
+        found = json.loads((made.path / "report.json").read_text())["quantities"][0]
+        self.assertEqual(found["class_axis"], 1)
+        self.assertEqual(found["labels"]["elements"], 120)
+        text = (made.path / "report.html").read_text()
+        self.assertIn("Entropy of votes of Net", text)
+        report(made.path)
+        self.assertNotIn("Entropy of votes", (made.path / "report.html").read_text())
 
     def test_names_are_escaped(self) -> None:
         layers = (("<b>&one", "A<B", 2.0**-20), ("two", "Linear", 2.0**-12))

@@ -195,6 +195,8 @@ class Hostile(Scratch):
         for name in ("a.npy", "a.npz", "a.pt", "b.pt"):
             with self.assertRaises(Unreadable, msg=name):
                 open_file(self.folder / name)
+        with self.assertRaisesRegex(Unreadable, "Python objects, which are not read"):
+            open_file(self.folder / "a.npy")
         self.assertFalse(trap.exists())
         pickle.loads((self.folder / "a.pt").read_bytes()).close()
         self.assertTrue(trap.exists(), "the trap does not work")
