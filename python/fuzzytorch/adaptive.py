@@ -201,8 +201,7 @@ def _printed(study: Study, n: int) -> dict[str, Seen]:
     found = {}
     for value in numbers.align(texts).values:
         # Equal numbers prove no more than the digits that were printed.
-        bits = int((value.printed - 1) * math.log2(10))
-        most = max(1, min(statistics.SIGNIFICAND_BITS["f32"], bits))
+        most = numbers.bits_shown(value, statistics.SIGNIFICAND_BITS["f32"])
         found[f"stdout: {value.label}"] = _scalar(value.values, most)
     return found
 

@@ -291,8 +291,7 @@ def _number(value: numbers.Value, control: numbers.Value | None) -> dict[str, An
     estimate = statistics.significant(value.values)
     bits = None
     if estimate.finite == estimate.n and estimate.bits is not None:
-        printed = max(1, int((value.printed - 1) * math.log2(10)))
-        most = min(statistics.SIGNIFICAND_BITS["f64"], printed)
+        most = numbers.bits_shown(value, statistics.SIGNIFICAND_BITS["f64"])
         sigma = estimate.sd / abs(estimate.mean) if estimate.mean else 0.0
         found = statistics.bits_interval(sigma, estimate.n - 1, 0.025, most)
         bits = {

@@ -118,6 +118,40 @@ class Array:
         return self.piece(0, self.size).reshape(self.shape)
 
 
+class Joined(Array):
+    """Arrays one after the other along their first axis.
+
+    Parameters
+    ----------
+    parts : sequence of Array
+        Of the same shape but for the first axis.
+
+    Raises
+    ------
+    Unreadable
+        They do not fit together.
+    """
+
+    def __init__(self, parts: Sequence[Array]) -> None:
+        inner = {part.shape[1:] for part in parts}
+        if len(inner) != 1 or any(not part.shape for part in parts):
+            raise Unreadable("parts do not fit together")
+        rows = sum(part.shape[0] for part in parts)
+        dtype = np.result_type(*(part.dtype for part in parts))
+        super().__init__((rows, *parts[0].shape[1:]), dtype, np.zeros(0))
+        self._parts = list(parts)
+
+    def piece(self, start: int, stop: int) -> np.ndarray:
+        """Return the elements from `start` to `stop` in C order."""
+        found = []
+        for part in self._parts:
+            if start < part.size and stop > 0:
+                found.append(part.piece(max(0, start), min(stop, part.size)))
+            start -= part.size
+            stop -= part.size
+        return np.concatenate(found) if found else np.zeros(0, self.dtype)
+
+
 _scratch: list[Path] = []
 
 

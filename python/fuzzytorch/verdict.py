@@ -111,10 +111,84 @@ def _stock(quantity: Quantity, shape: tuple[int, ...]) -> Array | None:
     return None
 
 
-def _other(study: Study) -> dict[Any, Array]:
-    """Return the tensors of a study's first run in mode off, by key."""
-    run = study.controls[0]
-    return {key: entry.array for key, entry in study.record(run).entries.items()}
+def _groups(one: Study) -> list[list[Quantity]]:
+    """Return the tensors of a study, all calls of one name together."""
+    found: dict[tuple[str, ...], list[Quantity]] = {}
+    for q in one.quantities():
+        key = (q.key.place, q.key.name, q.key.kind, q.key.pass_)
+        found.setdefault(key, []).append(q)
+    return list(found.values())
+
+
+def _joined(
+    group: list[Quantity], others: dict[Any, Array]
+) -> tuple[list[Array], Array, Array] | None:
+    """Return samples and stock runs with all calls one after the other.
+
+    Notes
+    -----
+    Other batch sizes make other numbers of calls, of other shapes, with the same rows in all.
+    """
+    from .arrays import Joined, Unreadable
+
+    key = group[0].key
+    theirs = sorted(
+        (
+            (k.call, a)
+            for k, a in others.items()
+            if k._replace(call=0) == key._replace(call=0)
+        ),
+        key=lambda pair: pair[0],
+    )
+    chosen = set(group[0].samples)
+    if not theirs or any(q.ragged or set(q.samples) != chosen for q in group):
+        return None
+    calls = sorted(group, key=lambda q: q.key.call)
+    stock = [_stock(q, q.shape) for q in calls]
+    if any(a is None for a in stock):
+        return None
+    try:
+        samples: list[Array] = [
+            Joined([q.samples[k] for q in calls]) for k in sorted(chosen)
+        ]
+        mine = Joined([a for a in stock if a is not None])
+        other = Joined([a for _, a in theirs])
+    except Unreadable:
+        return None
+    return (samples, mine, other) if mine.shape == other.shape else None
+
+
+def _tensors(one: Study, two: Study) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return differences of tensors, and what has no partner."""
+    others = {
+        key: entry.array for key, entry in two.record(two.controls[0]).entries.items()
+    }
+    rows: list[dict[str, Any]] = []
+    apart: list[str] = []
+    for group in _groups(one):
+        group = [
+            q
+            for q in group
+            if len(q.samples) > 1 and next(iter(q.samples.values())).size
+        ]
+        pairs = []
+        for q in group:
+            stock, other = _stock(q, q.shape), others.get(q.key)
+            fits = stock is not None and other is not None and other.shape == q.shape
+            if fits and not q.ragged:
+                pairs.append((q.label, list(q.samples.values()), stock, other))
+        if len(pairs) < len(group):
+            joined = _joined(group, others)
+            if joined is not None:
+                pairs = [(f"{group[0].key.name} (all calls)", *joined)]
+            else:
+                there = {label for label, *_ in pairs}
+                apart += [q.label for q in group if q.label not in there]
+        for label, samples, stock, other in pairs:
+            found = difference(samples, stock, other)
+            if found is not None:
+                rows.append({"label": label, "kind": group[0].key.kind, **found})
+    return rows, apart
 
 
 def _rows(one: Study, two: Study) -> tuple[list[dict[str, Any]], list[str]]:
@@ -123,19 +197,7 @@ def _rows(one: Study, two: Study) -> tuple[list[dict[str, Any]], list[str]]:
 
     from .arrays import Array
 
-    others = _other(two)
-    rows, apart = [], []
-    for q in one.quantities():
-        samples = list(q.samples.values())
-        if q.ragged or len(samples) < 2 or not samples[0].size:
-            continue
-        stock, other = _stock(q, q.shape), others.get(q.key)
-        if stock is None or other is None or other.shape != q.shape:
-            apart.append(q.label)
-            continue
-        found = difference(samples, stock, other)
-        if found is not None:
-            rows.append({"label": q.label, "kind": q.key.kind, **found})
+    rows, apart = _tensors(one, two)
     if rows or apart:
         return rows, apart
     texts = [r.text() for r in one.samples]

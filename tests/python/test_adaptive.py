@@ -9,6 +9,8 @@ import contextlib
 import io
 import json
 import math
+import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -21,6 +23,7 @@ from fuzzytorch import adaptive, measures, statistics
 from fuzzytorch.adaptive import Rule, Seen
 from fuzzytorch.errors import FuzzyError
 from fuzzytorch.study import Study
+from support import FUZZYRUN, NOISY, FuzzyrunCase
 from test_measures import wrap
 
 
@@ -183,11 +186,15 @@ class Command(unittest.TestCase):
     def test_stdout_where_nothing_was_recorded(self) -> None:
         made = studies.MadeStudy(self.path)
         for k in range(1, 6):
-            made.run(f"sample-{k:04d}", stdout=f"loss: {0.5 + k * 1e-7:.9f} epoch 3\n")
+            made.run(
+                f"sample-{k:04d}",
+                stdout=f"loss: {0.5 + k * 1e-7:.9f} top 0.5 epoch 3\n",
+            )
         seen = adaptive.look_at(Study(self.path), 5)
-        self.assertEqual(set(seen), {"stdout: loss", "stdout: epoch"})
+        self.assertEqual(set(seen), {"stdout: loss", "stdout: top", "stdout: epoch"})
         # One digit was printed: equal numbers prove next to nothing.
-        self.assertEqual(seen["stdout: epoch"].most, 1)
+        self.assertEqual(seen["stdout: top"].most, 1)
+        self.assertEqual(seen["stdout: epoch"].most, 23)
         self.assertEqual(self.run_rule(12, 5)[0], 4)
 
     def test_failed_sample(self) -> None:
@@ -202,6 +209,55 @@ class Command(unittest.TestCase):
         for bits, most in ((0, 64), (math.inf, 64), (math.nan, 64), (3, 4)):
             with self.assertRaises(FuzzyError):
                 self.run_rule(bits, most)
+
+
+class CommandLine(FuzzyrunCase):
+    """The whole of it, with a library that only pretends."""
+
+    def adaptive(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run fuzzyrun by the Python of the tests, which has NumPy."""
+        return self.fuzzyrun(
+            FUZZYRUN, "--adaptive", "--control", 1, *arguments, "--",
+            sys.executable, "script.py", program=sys.executable,
+        )  # fmt: skip
+
+    def test_decisions(self) -> None:
+        # Noise of 1e-6 around .125 leaves 16 bits of the loss.
+        self.script(NOISY.replace("accuracy: 0.975", "accuracy: 0.97500000"))
+        done = self.adaptive("-s", 1, "-o", "a", "--bits", 10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("PASS after 5 samples", done.stdout)
+        self.assertFalse((self.folder / "a" / "sample-0006").exists())
+        done = self.adaptive("-s", 1, "-o", "a", "--bits", 19)
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("FAIL after 5 samples: stdout: loss", done.stdout)
+        done = self.adaptive("-s", 1, "-o", "a", "--bits", 15.9, "--max-samples", 10)
+        self.assertEqual(done.returncode, 4, done.stderr)
+        self.assertTrue((self.folder / "a" / "sample-0010").exists())
+
+    def test_one_line_errors(self) -> None:
+        self.script("print('nothing')")
+        self.assert_line(self.adaptive("-o", "b", "--bits", 10), "nothing to decide on")
+        self.script(
+            "import os, sys\nsys.exit(os.environ['FUZZY_SAMPLE'] == '2')",
+        )
+        self.assert_line(self.adaptive("-o", "c", "--bits", 10), "failed")
+
+    def assert_line(self, done: subprocess.CompletedProcess[str], words: str) -> None:
+        """Assert an error whose last line says some words."""
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn(words, done.stderr.splitlines()[-1])
+
+    def test_report(self) -> None:
+        self.script(NOISY)
+        self.fuzzyrun("-n", 3, "-o", "a", "--", sys.executable, "script.py")
+        done = self.fuzzyrun(
+            FUZZYRUN, "report", "--no-html", "a", program=sys.executable
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("loss keeps least", done.stdout)
+        done = self.fuzzyrun(FUZZYRUN, "report", "nowhere", program=sys.executable)
+        self.assert_error(done, 2, "nowhere", "no study")
 
 
 class Overclaims(unittest.TestCase):

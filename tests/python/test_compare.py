@@ -223,6 +223,36 @@ class Commands(Scratch):
         status, text = self.call(verdict.main, "--json", one, "--against", far)
         self.assertEqual(json.loads(text)["verdict"], "outside")
 
+    def test_verdict_on_other_batch_sizes(self) -> None:
+        rng = np.random.default_rng(8)
+        rows = rng.uniform(1, 2, (12, 3)).astype("f4")
+
+        def calls(values: np.ndarray, size: int) -> list:
+            parts = np.split(values, len(values) // size)
+            return [({"call": k}, part) for k, part in enumerate(parts)]
+
+        made = studies.MadeStudy(self.folder / "a")
+        made.run("control-1", calls(rows, 4))
+        for k in range(1, 8):
+            made.run(f"sample-{k:04d}", calls(studies.noisy(rows, 2.0**-16, rng), 4))
+        near = studies.noisy(rows, 2.0**-17, rng)
+        for name, values, size in (
+            ("b", near, 6),
+            ("c", near * 1.01, 6),
+            ("d", near, 1),
+        ):
+            other = studies.MadeStudy(self.folder / name)
+            other.run("control-1", calls(values.astype("f4"), size))
+        one = self.folder / "a"
+        for name, expected in (("b", 0), ("c", 3), ("d", 0)):
+            status, text = self.call(verdict.main, one, "--against", self.folder / name)
+            self.assertEqual(status, expected, text)
+        self.assertIn("Net (all calls)", text)
+        short = studies.MadeStudy(self.folder / "e")
+        short.run("control-1", calls(rows[:6], 6))
+        status, text = self.call(verdict.main, one, "--against", self.folder / "e")
+        self.assertEqual(status, 4, text)
+
     def test_verdict_without_partner(self) -> None:
         one = self.study("a")
         made = studies.MadeStudy(self.folder / "b")

@@ -10,7 +10,7 @@ import unittest
 
 import support  # noqa: F401  (makes the package importable)
 from fuzzytorch import summary
-from fuzzytorch.numbers import align, printed_digits
+from fuzzytorch.numbers import align, bits_shown, printed_digits
 
 
 def found(line: str) -> list[float]:
@@ -20,6 +20,22 @@ def found(line: str) -> list[float]:
 
 class Numbers(unittest.TestCase):
     """What counts as a number."""
+
+    def test_bits_shown(self) -> None:
+        for text, bits in (
+            ("3", 23),
+            ("100", 23),
+            ("0", 23),
+            ("-12", 23),
+            ("1.0", 3),
+            ("0.975", 6),
+            ("0.5", 1),
+            ("0.12345678901", 23),
+            ("1e3", 1),
+            ("nan", 1),
+        ):
+            (value,) = align([text, text]).values
+            self.assertEqual(bits_shown(value, 23), bits, text)
 
     def test_forms(self) -> None:
         for text, value in (

@@ -77,6 +77,18 @@ class Files(Scratch):
         np.testing.assert_array_equal(array.piece(10, 20), values[10:20])
         np.testing.assert_array_equal(array.piece(90, 200), values[90:])
 
+    def test_joined(self) -> None:
+        parts = [np.arange(6.0).reshape(3, 2), np.arange(6.0, 8).reshape(1, 2)]
+        joined = arrays.Joined([arrays._keep(p) for p in parts])
+        self.assertEqual((joined.shape, joined.size), ((4, 2), 8))
+        for start, stop in ((0, 8), (0, 3), (5, 7), (6, 100), (8, 9)):
+            np.testing.assert_array_equal(
+                joined.piece(start, stop), np.arange(8.0)[start:stop]
+            )
+        for other in (np.zeros((1, 3)), np.array(1.0)):
+            with self.assertRaises(Unreadable):
+                arrays.Joined([arrays._keep(parts[0]), arrays._keep(other)])
+
     def test_npz(self) -> None:
         path = self.folder / "a.npz"
         np.savez_compressed(path, x=np.arange(3), y=np.ones((2, 2)))
