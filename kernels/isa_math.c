@@ -269,33 +269,47 @@ FZ_INLINE void map(enum fz_fn fn, fz_law l, size_t n, const void *x, const void 
 
 /* A unit that math_fast.h leaves, in the order of its words. */
 static __attribute__((noinline, cold)) void slow_unit(enum fz_fn fn, fz_law l, const vi *st,
-                                                      int n, const vd x[UNITV], vd r[UNITV])
+                                                      int n, const vd x[UNITV], const vd y[UNITV],
+                                                      vd r[UNITV])
 {
     block b;
     (void)n;
     memcpy(b.x, x, UNIT * sizeof(f64));
+    memcpy(b.y, y, UNIT * sizeof(f64));
     evaluate_f32(fn, UNIT, &b);
     for (int v = 0; v < UNITV; v++)
         r[v] = round_wide(fn, l, 0, &b, v * L, 0, fz_word(st, l, v, 0));
 }
 
+#define FAST                                                                            \
+    (1u << FZ_FN_EXP | 1u << FZ_FN_LOG | 1u << FZ_FN_TANH | 1u << FZ_FN_EXPM1 |          \
+     1u << FZ_FN_ERF | 1u << FZ_FN_SIN | 1u << FZ_FN_COS | 1u << FZ_FN_POW |             \
+     1u << FZ_FN_LOG1P)
+
 /* False: the general way. */
-static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, f32 *out)
+static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, const f32 *y,
+                    f32 *out)
 {
+    /* Asked first: reading MXCSR waits for what wrote it. */
+    if (!(1u << fn & FAST))
+        return 0;
     const unsigned csr = _mm_getcsr();
     if (job->mode != PRISM_SR || job->t != 24 || (csr & 0xffc0) != FZ_CSR_MASKS)
         return 0;
     const fz_law l = fz_law_of(PRISM_SR, 1, 24);
     const prism_key key = job->key;
     fz_math_init();
+    y = fn == FZ_FN_POW ? y : x;
     switch (fn) {
-    case FZ_FN_EXP: fast_map(FZ_FN_EXP, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_LOG: fast_map(FZ_FN_LOG, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_TANH: fast_map(FZ_FN_TANH, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_EXPM1: fast_map(FZ_FN_EXPM1, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_ERF: fast_map(FZ_FN_ERF, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_SIN: fast_map(FZ_FN_SIN, l, n, x, out, key, slow_unit); break;
-    case FZ_FN_COS: fast_map(FZ_FN_COS, l, n, x, out, key, slow_unit); break;
+    case FZ_FN_POW: fast_map(FZ_FN_POW, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_LOG1P: fast_map(FZ_FN_LOG1P, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_EXP: fast_map(FZ_FN_EXP, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_LOG: fast_map(FZ_FN_LOG, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_TANH: fast_map(FZ_FN_TANH, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_EXPM1: fast_map(FZ_FN_EXPM1, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_ERF: fast_map(FZ_FN_ERF, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_SIN: fast_map(FZ_FN_SIN, l, n, x, y, out, key, slow_unit); break;
+    case FZ_FN_COS: fast_map(FZ_FN_COS, l, n, x, y, out, key, slow_unit); break;
     default: return 0;
     }
     if (_mm_getcsr() != csr)
@@ -304,8 +318,8 @@ static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, f3
 }
 
 /* One instance a mode, as in prism/isa.c. */
-FZ_INLINE void map_mode(const fz_job *job, int is_f32, enum fz_fn fn, ptrdiff_t count,
-                        const void *x, const void *y, void *out)
+FZ_INLINE void map_modes(const fz_job *job, int is_f32, enum fz_fn fn, ptrdiff_t count,
+                         const void *x, const void *y, void *out)
 {
     const int full = is_f32 ? 24 : 53, t = job->t;
     const unsigned old = fz_csr_set(0), host = old & (FZ_CSR_FTZ | FZ_CSR_DAZ);
@@ -324,18 +338,26 @@ FZ_INLINE void map_mode(const fz_job *job, int is_f32, enum fz_fn fn, ptrdiff_t 
     fz_csr_restore(old);
 }
 
+/* Not part of fz_map_f32, whose calls of 8 elements would pay for its frame. */
+static __attribute__((noinline)) void map_general_f32(const fz_job *job, enum fz_fn fn,
+                                                      ptrdiff_t n, const f32 *x, const f32 *y,
+                                                      f32 *out)
+{
+    map_modes(job, 1, fn, n, x, y, out);
+}
+
 void FZ_FN(fz_map_f32)(const fz_job *job, enum fz_fn fn, ptrdiff_t n, const f32 *x,
                        const f32 *y, f32 *out)
 {
-    if (n > 0 && map_fast(job, fn, (size_t)n, x, out))
+    if (n > 0 && map_fast(job, fn, (size_t)n, x, y, out))
         return;
-    map_mode(job, 1, fn, n, x, y, out);
+    map_general_f32(job, fn, n, x, y, out);
 }
 
 void FZ_FN(fz_map_f64)(const fz_job *job, enum fz_fn fn, ptrdiff_t n, const f64 *x,
                        const f64 *y, f64 *out)
 {
-    map_mode(job, 0, fn, n, x, y, out);
+    map_modes(job, 0, fn, n, x, y, out);
 }
 
 void FZ_FN(fz_math_wide)(enum fz_fn fn, int is_f32, ptrdiff_t n, const f64 *x, const f64 *y,

@@ -227,24 +227,29 @@ FZ_INLINE dd log10_f32(vd x, vd y)
     return r;
 }
 
-FZ_INLINE dd log1p_f32(vd x, vd y)
+/* -1 < x */
+FZ_INLINE vd log1p_core(vd x)
 {
-    (void)y;
     vi k;
     const vd one = vd_set(1);
     vd m = split_log(x + one, &k), kf = v_of_int(k);
     vi small = (vi)(x > -0.25) & (vi)(x < 0.4);
-    dd r = v_plain(log_sum(v_select(small, x, m - one),
-                           v_select(small, vd_set(2) + x, m + one),
-                           v_select(small, vd_set(0), kf)));
+    return log_sum(v_select(small, x, m - one), v_select(small, vd_set(2) + x, m + one),
+                   v_select(small, vd_set(0), kf));
+}
+
+FZ_INLINE dd log1p_f32(vd x, vd y)
+{
+    (void)y;
+    dd r = v_plain(log1p_core(x));
     r = log_edges(x, vd_set(-1), r);
     return sure((vi)(x == 0), x, r);
 }
 
-/* x^y for 0 < x < inf and finite y: log to about 2^-61 as a sum of two doubles. */
-FZ_INLINE dd pow_f32(vd x, vd y)
+/* x^y for 0 < x < inf and |y log x| < 700, which goes to *at: log to about 2^-61 as a sum of two
+ * doubles. */
+FZ_INLINE vd pow_core(vd x, vd y, vd *at)
 {
-    const vd one = vd_set(1), inf = vd_set(__builtin_inf());
     vi n, j;
     vd kf, hi;
     vd r = reduce_log(x, &kf, &hi, &j);
@@ -256,10 +261,17 @@ FZ_INLINE dd pow_f32(vd x, vd y)
     l = (dd){p.s, p.rho + (l.rho + low)};
     p = fz_two_prod(l.s, y);
     vd lo = v_fma(l.rho, y, p.rho);
+    *at = p.s;
     r = reduce_exp(p.s, 16, &n) + lo;
-    dd e = exp_edges(p.s, v_plain(exp_v(r, n)));
-    e = redo(~((vi)(x > 0) & (vi)(x < inf) & (vi)(v_abs(y) < inf) & (vi)(v_abs(p.s) < 700)),
-             e);
+    return exp_v(r, n);
+}
+
+FZ_INLINE dd pow_f32(vd x, vd y)
+{
+    const vd one = vd_set(1), inf = vd_set(__builtin_inf());
+    vd l, s = pow_core(x, y, &l);
+    dd e = exp_edges(l, v_plain(s));
+    e = redo(~((vi)(x > 0) & (vi)(x < inf) & (vi)(v_abs(y) < inf) & (vi)(v_abs(l) < 700)), e);
     e = sure((vi)(x == one) | (vi)(y == 0), one, e);
     return sure((vi)(y == one), x, e);
 }

@@ -41,9 +41,13 @@ FZ_INLINE vm fast_beyond(vd x, f64 lo, f64 hi)
 
 /* Arguments for which the general way's wide value is not the core's, or the result is too
  * large or small to be rounded here (round.h). Zeros are sorted out by the caller. */
-FZ_INLINE vm fast_outside(enum fz_fn fn, vd x)
+FZ_INLINE vm fast_outside(enum fz_fn fn, vd x, vd l)
 {
     switch (fn) {
+    case FZ_FN_POW: return fast_beyond(v_abs(l), 0, 86.5) | fast_beyond(x, 0x1p-149, 0x1p127);
+    case FZ_FN_LOG1P:
+        return fast_beyond(v_abs(x), 0x1p-124, 0x1p100) |
+               fast_beyond(x + vd_set(1), 0x1p-10, 0x1p101);
     case FZ_FN_EXP: return fast_beyond(v_abs(x), 0, 86.5);
     case FZ_FN_LOG: return fast_beyond(x, 0x1p-149, 0x1p127);
     case FZ_FN_TANH: return fast_beyond(v_abs(x), 0x1p-124, 19);
@@ -54,9 +58,11 @@ FZ_INLINE vm fast_outside(enum fz_fn fn, vd x)
     }
 }
 
-FZ_INLINE vd fast_core(enum fz_fn fn, vd x)
+FZ_INLINE vd fast_core(enum fz_fn fn, vd x, vd y, vd *l)
 {
     switch (fn) {
+    case FZ_FN_POW: return pow_core(x, y, l);
+    case FZ_FN_LOG1P: return log1p_core(x);
     case FZ_FN_EXP: return exp_core(x);
     case FZ_FN_LOG: return log_core(x);
     case FZ_FN_TANH: return tanh_core(x);
@@ -122,53 +128,77 @@ FZ_INLINE void fast_store(f32 *p, const vd r[UNITV], int n)
 }
 
 typedef void slow_fn(enum fz_fn fn, fz_law l, const vi *st, int n, const vd x[UNITV],
-                     vd r[UNITV]);
+                     const vd y[UNITV], vd r[UNITV]);
 
-FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32 *p, f32 *out,
-                         slow_fn *slow)
+FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32 *p, const f32 *q,
+                         f32 *out, slow_fn *slow)
 {
-    const f64 at = fn == FZ_FN_LOG ? 1 : 0;
-    vd x[UNITV], r[UNITV];
+    const f64 at = fn == FZ_FN_LOG ? 1 : 0; /* where the result is exact, zero or one */
+    vd x[UNITV], y[UNITV], r[UNITV];
     vm bad[UNITV], any = (vm){0};
     fast_load(x, p, n);
+    fast_load(y, fn == FZ_FN_POW ? q : p, n);
     for (int v = 0; v < UNITV; v++) {
-        vd s = fast_core(fn, x[v]);
-        bad[v] = fast_close(s) | fast_outside(fn, x[v]);
+        vd power = x[v], s = fast_core(fn, x[v], y[v], &power);
+        bad[v] = fast_close(s) | fast_outside(fn, x[v], power);
         any |= bad[v];
         r[v] = (vd)((vi)s + fz_word(st, l, v, 0));
     }
     if (__builtin_expect(VM_ANY(any), 0)) {
         any = (vm){0};
         for (int v = 0; v < UNITV; v++)
-            any |= bad[v] & VM_DIFFER(x[v], vd_set(at));
+            any |= fn == FZ_FN_POW ? bad[v] : bad[v] & VM_DIFFER(x[v], vd_set(at));
         if (VM_ANY(any))
-            slow(fn, l, st, n, x, r);
+            slow(fn, l, st, n, x, y, r);
     }
     fast_store(out, r, n);
 }
 
+/* Strands of the unit that begins at lane 16 * i of 32: fz_strands_open() with what is known when
+ * compiling in constants, since calls are short. */
+FZ_INLINE void fast_open(vi st[FZ_STATES(UNIT, 0)], prism_key key, uint64_t chunk, int i)
+{
+#if FZ_VBYTES == 64
+    const vi k = (vi)_mm512_broadcast_i32x4(_mm_set_epi64x((int64_t)key.hi, (int64_t)key.lo));
+    const vi head = (vi)_mm512_broadcast_i32x4(_mm_set_epi64x(0, (int64_t)chunk));
+    const vi place = {0, 2 * i, 0, 2 * i | INT64_MIN, 0, 2 * i + 1, 0, (2 * i + 1) | INT64_MIN};
+    vi x = fz_aesenc(k ^ head ^ place, k);
+    x = fz_aesenc(x, fz_dup128(FZ_PI2, FZ_PI3));
+    x = fz_aesenc(x, k);
+    x = fz_aesenc(x, fz_dup128(FZ_PI4, FZ_PI5));
+    st[0] = fz_aesenc(x, k);
+#else
+    for (int s = 0; s < 2; s++)
+        fz_strands_open(st + s * NV, key, (uint32_t)chunk, (uint32_t)(chunk >> 32),
+                        (uint32_t)(2 * i + s));
+#endif
+}
+
 /* Strands of elements 0-15 of a chunk, or of all 32 a step. */
-FZ_INLINE void fast_map(enum fz_fn fn, fz_law l, size_t n, const f32 *x, f32 *out,
-                        prism_key key, slow_fn *slow)
+FZ_INLINE void fast_map(enum fz_fn fn, fz_law l, size_t n, const f32 *x, const f32 *y,
+                        f32 *out, prism_key key, slow_fn *slow)
 {
     vi st[2 * FZ_STATES(UNIT, 0)];
     if (n <= UNIT) {
-        fz_lanes_open(st, l, UNIT, key, 0, 0, 0);
-        fast_unit(fn, l, st, (int)n, x, out, slow);
+        fast_open(st, key, 0, 0);
+        fast_unit(fn, l, st, (int)n, x, y, out, slow);
         return;
     }
     for (size_t i = 0; i < n; i += 2 * UNIT) {
         const uint64_t chunk = i / CHUNK;
         const size_t left = n - i;
-        if (i % CHUNK == 0)
-            fz_lanes_open(st, l, 2 * UNIT, key, (uint32_t)chunk, (uint32_t)(chunk >> 32), 0);
-        else
+        if (i % CHUNK == 0) {
+            fast_open(st, key, chunk, 0);
+            fast_open(st + FZ_STATES(UNIT, 0), key, chunk, 1);
+        } else {
             fz_lanes_step(st, l, 2 * UNIT);
-        fast_unit(fn, l, st, left < UNIT ? (int)left : UNIT, x + i, out + i, slow);
+        }
+        fast_unit(fn, l, st, left < UNIT ? (int)left : UNIT, x + i, y + i, out + i,
+                  slow);
         if (left > UNIT)
             fast_unit(fn, l, st + FZ_STATES(UNIT, 0),
-                      left < 2 * UNIT ? (int)left - UNIT : UNIT, x + i + UNIT, out + i + UNIT,
-                      slow);
+                      left < 2 * UNIT ? (int)left - UNIT : UNIT, x + i + UNIT,
+                      y + i + UNIT, out + i + UNIT, slow);
     }
 }
 
