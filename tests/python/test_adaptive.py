@@ -256,7 +256,9 @@ class CommandLine(FuzzyrunCase):
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("loss keeps least", done.stdout)
-        done = self.fuzzyrun(FUZZYRUN, "report", "nowhere", program=sys.executable)
+        done = self.fuzzyrun(
+            FUZZYRUN, "report", "--no-html", "nowhere", program=sys.executable
+        )
         self.assert_error(done, 2, "nowhere", "no study")
 
 

@@ -192,7 +192,7 @@ class Errors(FuzzyrunCase):
 
     def test_reserved_words(self) -> None:
         self.assert_error(
-            self.fuzzyrun("report", "x"), 2, "report", "fuzzyrun -- report"
+            self.fuzzyrun("prepare", "x"), 2, "prepare", "fuzzyrun -- prepare"
         )
         program = self.folder / "report"
         program.write_text("#!/bin/sh\necho ran\n", encoding="utf-8")

@@ -21,7 +21,7 @@ from unittest import mock
 import numpy as np
 import studies
 import support
-from fuzzytorch import analysis, extras, figures, reporting
+from fuzzytorch import analysis, extras, reporting
 from fuzzytorch.errors import FuzzyError
 from fuzzytorch.study import Study
 from test_study import Scratch
@@ -419,6 +419,8 @@ class Html(Scratch):
         )  # fmt: skip
 
     def test_figures_take_the_colours_of_the_page(self) -> None:
+        from fuzzytorch import figures
+
         text = self.page()
         self.assertGreater(text.count("<svg"), 6)
         for colour in figures._COLOURS.values():
