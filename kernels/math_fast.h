@@ -137,9 +137,11 @@ FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32
     vd x[UNITV], y[UNITV], r[UNITV];
     vm bad[UNITV], any = (vm){0};
     fast_load(x, p, n);
-    fast_load(y, fn == FZ_FN_POW ? q : p, n);
+    if (fn == FZ_FN_POW)
+        fast_load(y, q, n);
     for (int v = 0; v < UNITV; v++) {
-        vd power = x[v], s = fast_core(fn, x[v], y[v], &power);
+        vd power = x[v];
+        vd s = fast_core(fn, x[v], fn == FZ_FN_POW ? y[v] : x[v], &power);
         bad[v] = fast_close(s) | fast_outside(fn, x[v], power);
         any |= bad[v];
         r[v] = (vd)((vi)s + fz_word(st, l, v, 0));
@@ -149,7 +151,10 @@ FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32
         for (int v = 0; v < UNITV; v++)
             any |= fn == FZ_FN_POW ? bad[v] : bad[v] & VM_DIFFER(x[v], vd_set(at));
         if (VM_ANY(any))
-            slow(fn, l, st, n, x, y, r);
+            slow(fn, l, st, n, x, fn == FZ_FN_POW ? y : x, r);
+        else if (fn != FZ_FN_EXP && fn != FZ_FN_LOG && fn != FZ_FN_COS)
+            for (int v = 0; v < UNITV; v++) /* zeros keep their sign */
+                r[v] = v_select((vi)(x[v] == 0), x[v], r[v]);
     }
     fast_store(out, r, n);
 }

@@ -15,7 +15,7 @@ static inline V NAME(unary)(enum fz_symbol s, enum fz_fn fn, V x, const void *fr
 {
     fz_call call;
     V out;
-    if (FZ_LIKELY(fz_enter(&call, s, from, sizeof(T))))
+    if (FZ_LIKELY(fz_enter_from(&call, s, fz_math_lib(from), from, sizeof(T))))
         MAP(&call, fn, NAME(lanes), (const T *)&x, NULL, (T *)&out);
     else
         out = ((NAME(unary_fn) *)call.real)(x);
@@ -27,7 +27,7 @@ static inline V NAME(binary)(enum fz_symbol s, enum fz_fn fn, V x, V y, const vo
 {
     fz_call call;
     V out;
-    if (FZ_LIKELY(fz_enter(&call, s, from, sizeof(T))))
+    if (FZ_LIKELY(fz_enter_from(&call, s, fz_math_lib(from), from, sizeof(T))))
         MAP(&call, fn, NAME(lanes), (const T *)&x, (const T *)&y, (T *)&out);
     else
         out = ((NAME(binary_fn) *)call.real)(x, y);
@@ -39,7 +39,7 @@ static inline NAME(pair) NAME(sincos)(enum fz_symbol s, V x, const void *from)
 {
     fz_call call;
     NAME(pair) out;
-    if (FZ_LIKELY(fz_enter(&call, s, from, sizeof(T)))) {
+    if (FZ_LIKELY(fz_enter_from(&call, s, fz_math_lib(from), from, sizeof(T)))) {
         MAP(&call, FZ_FN_SIN, NAME(lanes), (const T *)&x, NULL, (T *)&out.x);
         fz_second(&call);
         MAP(&call, FZ_FN_COS, NAME(lanes), (const T *)&x, NULL, (T *)&out.y);

@@ -131,6 +131,27 @@ CASES: list[tuple[str, dict, list[str], float | None]] = [
         _TWO,
         None,
     ),
+    # Targets of issue 4. softmax and GELU: native, and what their exp or erf takes more.
+    *(
+        (
+            f"{name} {dtype}",
+            {"kind": "map", "shape": (name, dtype, 100000), "threads": 1},
+            _TWO,
+            goal if name not in ("softmax", "gelu", "log1p") else None,
+        )
+        for dtype, goal in (("float32", 4), ("float64", 15))
+        for name in (
+            "exp",
+            "log",
+            "tanh",
+            "erf",
+            "sin",
+            "pow",
+            "log1p",
+            "softmax",
+            "gelu",
+        )
+    ),
     ("sgemm 1024", {**_gemm("sgemm", 1024, 1024, 1024), "threads": 2}, _SR, 6),
     (
         "conv2d 4x128x28x28 1x1",

@@ -90,6 +90,16 @@ def operation(case: dict) -> Timer:
     elif kind == "linear":
         batch, cin, cout = shape
         m, x = nn.Linear(cin, cout), torch.randn(batch, cin)
+    elif kind == "map":
+        name, dtype, n = shape
+        x = torch.rand(n, dtype=getattr(torch, dtype)) * 3 + 0.1
+        if name == "softmax":
+            x = x.view(-1, 1000)
+        m = {
+            "pow": lambda a: a**2.7,
+            "softmax": lambda a: torch.softmax(a, 1),
+            "gelu": nn.functional.gelu,
+        }.get(name) or getattr(torch, name)
     else:
         batch, n = shape
         y = torch.randn(batch, n, n)
