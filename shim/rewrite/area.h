@@ -46,6 +46,7 @@ enum fz_inst_op {
 typedef struct fz_inst_tls {
     uint8_t saved[16][32]; /* vector registers that a block lends to its sites */
     uint64_t state[4];     /* the strand of random words */
+    uint8_t spill[3][32];  /* operands on their way from f32 to f64 */
     uint64_t rax_flags, rax, rsp, flags, back, gpr[8];
     uint8_t frame[16][32]; /* all vector registers, while the definition runs */
 } fz_inst_tls;

@@ -111,6 +111,21 @@ typedef struct fz_mem {
     uint64_t target; /* address of the library, where rip */
 } fz_mem;
 
+/* The operand 16 bytes further on. */
+static inline fz_mem fz_mem_upper(fz_mem m)
+{
+    const bool no_base = m.modrm >> 6 == 0 && m.has_sib && (m.sib & 7) == 5;
+    if (m.rip) {
+        m.target += 16;
+        return m;
+    }
+    m.disp = (m.disp_size ? m.disp : 0) + 16;
+    m.disp_size = 32;
+    if (!no_base)
+        m.modrm = (uint8_t)((m.modrm & 0x3f) | 0x80);
+    return m;
+}
+
 /* ---- VEX ------------------------------------------------------------------------------ */
 
 /* Map (1: 0f, 2: 0f38, 3: 0f3a), mandatory prefix (0: none, 1: 66, 2: f3, 3: f2), W. */

@@ -126,6 +126,7 @@ static fz_slow *slow_new(fz_emit *e)
     }
     fz_slow *s = &e->slow[e->slow_n++];
     memset(s, 0, sizeof *s);
+    s->load = -1;
     return s;
 }
 
@@ -135,6 +136,8 @@ typedef struct site {
     bool f64, scalar, minus_product, minus_addend, legacy;
     int a, b, c;        /* vector registers */
     int result, merge;  /* merge: whose upper lanes a scalar result keeps */
+    int load;           /* a, b or c, if it is to be loaded from `mem` first, else -1 */
+    fz_mem mem;
     int lanes, l;       /* of the operation; l: 256-bit operands */
 } site;
 
@@ -211,6 +214,8 @@ void fz_emit_cold(fz_emit *e)
         fz_fix_here(c, s->jumps[0]);
         if (s->zeros)
             cold_zeros(e, s);
+        if (s->load >= 0)
+            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
         fz_mov_tls(c, 0x89, 0, TLS(e, rax));
         fz_put(c, 0x48); /* lea site(%rip), %rax */
         fz_put(c, 0x8d);
@@ -258,8 +263,46 @@ static void by_definition(fz_emit *e, const site *s)
 
 /* ---- f32 by sr: in f64 ------------------------------------------------------------------ */
 
+/* Registers of f32 are widened by way of memory, where it costs no shuffle. */
+static bool by_memory(const fz_emit *e, const site *s)
+{
+    return e->wide && s->l && !s->scalar && s->op != FZ_INST_F64_F32;
+}
+
+static int spill_of(const fz_emit *e, const site *s, int x)
+{
+    int k = x == s->a ? 0 : x == s->b ? 1 : 2;
+    return TLS(e, spill) + 32 * k;
+}
+
+static void spill(fz_emit *e, const site *s)
+{
+    const int operand[3] = {s->a, s->b, s->c};
+    int n = s->op == FZ_INST_FMA ? 3 : s->op == FZ_INST_SQRT || s->op == FZ_INST_I32_F32 ? 1 : 2;
+    for (int i = 0; i < n; i++) {
+        bool before = (i > 0 && operand[i] == s->a) || (i > 1 && operand[i] == s->b);
+        if (!before && operand[i] != s->load)
+            fz_rrt(e->code, OP_STORE, 1, operand[i], 0, spill_of(e, s, operand[i]));
+    }
+}
+
+static void widen_by_memory(fz_emit *e, const site *s, bool high, int d, int x)
+{
+    unsigned op = s->op == FZ_INST_I32_F32 ? OP_CVTDQ2PD : OP_CVTPS2PD;
+    if (x == s->load) {
+        fz_mem m = high ? fz_mem_upper(s->mem) : s->mem;
+        fz_rrm(e->code, op, 1, d, 0, &m);
+    } else {
+        fz_rrt(e->code, op, 1, d, 0, spill_of(e, s, x) + (high ? 16 : 0));
+    }
+}
+
 static void widen_low(fz_emit *e, const site *s, int d, int x)
 {
+    if (by_memory(e, s)) {
+        widen_by_memory(e, s, false, d, x);
+        return;
+    }
     if (s->op == FZ_INST_I32_F32)
         rr(e, OP_CVTDQ2PD, e->wide, d, 0, x);
     else if (s->scalar)
@@ -271,6 +314,10 @@ static void widen_low(fz_emit *e, const site *s, int d, int x)
 static void widen_high(fz_emit *e, const site *s, int d, int x)
 {
     unsigned op = s->op == FZ_INST_I32_F32 ? OP_CVTDQ2PD : OP_CVTPS2PD;
+    if (by_memory(e, s)) {
+        widen_by_memory(e, s, true, d, x);
+        return;
+    }
     if (e->wide)
         fz_rrri(e->code, OP_EXTRACTF128, 1, x, 0, d, 1);
     else
@@ -358,6 +405,8 @@ static void sr_f32(fz_emit *e, const site *s)
     if (s->op == FZ_INST_F64_F32 && !s->scalar)
         l = s->l;
     step(e);
+    if (by_memory(e, s))
+        spill(e, s);
     if (pair)
         wide_half(e, s, true, hi, lo, t0);
     wide_half(e, s, false, lo, t0, t1);
@@ -380,6 +429,8 @@ static void sr_f32(fz_emit *e, const site *s)
         w->hi = hi;
         w->tmp = t1;
         w->site = descriptor(e, s, s->scalar ? lo : s->result);
+        w->load = s->load;
+        w->mem = s->mem;
     }
     if (pair)
         cut29(e, l, hi, t0, true);
@@ -630,6 +681,17 @@ static int operand_in(fz_emit *e, const ZydisDecodedInstruction *x,
     return into;
 }
 
+/* The same, but 256 bits are only loaded where they are needed in a register. */
+static int operand_later(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
+                         const ZydisDecodedOperand *o, uint64_t at, int bytes, int into)
+{
+    if (bytes != 32 || !is_memory(o))
+        return operand_in(e, x, o, at, bytes, into);
+    s->load = into;
+    s->mem = fz_mem_of(x, o, at);
+    return into;
+}
+
 int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
                  const ZydisDecodedOperand *operand, const char **why)
 {
@@ -671,10 +733,15 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
 
 /* ---- One site --------------------------------------------------------------------------- */
 
-static void round_site(fz_emit *e, const site *s)
+static void round_site(fz_emit *e, site *s)
 {
     bool conversion = s->op >= FZ_INST_F64_F32;
     enum fz_variant v = e->variant;
+    bool in_line_sr = !s->f64 && v != FZ_DEFINITION && (v != FZ_UD || conversion);
+    if (s->load >= 0 && !(in_line_sr && by_memory(e, s))) {
+        fz_rrm(e->code, OP_LOAD, 1, s->load, 0, &s->mem);
+        s->load = -1;
+    }
     if (v == FZ_DEFINITION || s->op == FZ_INST_INT_F64 || s->op == FZ_INST_INT_F32 ||
         s->op == FZ_INST_F32_F16) {
         step(e);
@@ -749,7 +816,7 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     int loaded = e->temp[need - 1], extra = e->temp[need - 2], extra2 = e->temp[need - 3];
     site s = {.op = c.op, .f64 = c.f64, .scalar = c.scalar,
               .minus_product = c.minus_product, .minus_addend = c.minus_addend,
-              .legacy = !vex};
+              .legacy = !vex, .load = -1};
     s.l = vex && x->raw.vex.L;
     s.result = fz_vector_register(operand[0].reg.value);
     s.merge = vex && c.scalar && last >= 2 ? fz_vector_register(operand[1].reg.value)
@@ -782,15 +849,19 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         return;
     case FZ_INST_I32_F32:
     case FZ_INST_SQRT:
-        s.a = s.b = s.c =
-            operand_in(e, x, &operand[last], at, c.scalar ? element : width, loaded);
+        s.a = s.b = s.c = operand_later(e, &s, x, &operand[last], at,
+                                        c.scalar ? element : width, loaded);
         round_site(e, &s);
         return;
     case FZ_INST_FMA:
     case FZ_INST_FMA_ALT: {
         s.merge = s.result;
         int two = fz_vector_register(operand[1].reg.value);
-        int three = operand_in(e, x, &operand[2], at, c.scalar ? element : width, loaded);
+        int three = c.op == FZ_INST_FMA
+                        ? operand_later(e, &s, x, &operand[2], at,
+                                        c.scalar ? element : width, loaded)
+                        : operand_in(e, x, &operand[2], at, c.scalar ? element : width,
+                                     loaded);
         switch (x->opcode >> 4) {
         case 9: s.a = s.result, s.b = three, s.c = two; break;
         case 0xa: s.a = two, s.b = s.result, s.c = three; break;
@@ -808,7 +879,10 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     }
     default:
         s.a = vex ? fz_vector_register(operand[1].reg.value) : s.result;
-        s.b = operand_in(e, x, &operand[last], at, c.scalar ? element : width, loaded);
+        s.b = c.op == FZ_INST_ADDSUB || c.op == FZ_INST_HADD || c.op == FZ_INST_HSUB
+                  ? operand_in(e, x, &operand[last], at, c.scalar ? element : width, loaded)
+                  : operand_later(e, &s, x, &operand[last], at,
+                                  c.scalar ? element : width, loaded);
     }
 
     if (c.op == FZ_INST_ADDSUB) {

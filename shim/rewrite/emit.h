@@ -23,6 +23,8 @@ typedef struct fz_slow {
     int s, hi, y, tmp, p, yp;
     int l;
     bool scalar;
+    int load; /* register to load from `mem` first, -1 for none */
+    fz_mem mem;
 } fz_slow;
 
 typedef struct fz_emit {

@@ -10,7 +10,7 @@
  * between blocks that do: they win dead bytes, and loops stay in the moved code.
  *
  * Within a block the sites of a group share lent registers and keep the random state in
- * one. Only what the block itself shows is used: a register is dead if the block writes
+ * one; in a loop without calls all blocks do. Only what the block itself shows is used: a register is dead if the block writes
  * all of it before reading it, flags if it sets all of them (or returns).
  *
  * Functions are planned in parallel, each into a worker's own buffers; the code is put
@@ -47,6 +47,8 @@ typedef struct block {
     uint16_t uppers_in, uppers_out; /* upper halves that are live */
     uint16_t uppers_read;           /* that this function reads later */
     uint16_t uppers_set;            /* that may hold something at its begin */
+    size_t region;      /* number of its region, 0 for none */
+    uint32_t inner;     /* its code within a region */
     int opens;          /* loops that begin here, less those that end */
     bool loop;
 } block;
@@ -193,6 +195,10 @@ typedef struct worker {
     size_t insn_n, insn_cap;
     block *blocks;
     size_t block_n, block_cap;
+    struct region *regions;
+    size_t region_n, region_cap;
+    struct edge *edges;
+    size_t edge_n, edge_cap;
 } worker;
 
 static void *grow(void *p, size_t n, size_t *cap, size_t size, bool *failed)
@@ -225,7 +231,8 @@ static void add_block(worker *w, size_t first, size_t last, uint64_t hi)
     if (w->out->failed)
         return;
     const insn *end = &w->insns[last - 1];
-    block b = {first, last, w->insns[first].at, hi, 0, false, false, end->no_flags, 0, 0, 0, 0, 0, false};
+    block b = {first, last, w->insns[first].at, hi, 0, false, false, end->no_flags, 0, 0, 0, 0,
+               0, 0, 0, false};
     if (end->kind == BEFORE) {
         b.hi = end->at;
         b.last = --last;
@@ -445,7 +452,8 @@ static void choose(worker *w)
         block *b = &w->blocks[i];
         bool beside = (i > 0 && w->blocks[i - 1].sites) ||
                       (i + 1 < w->block_n && w->blocks[i + 1].sites);
-        b->moved = b->hi - b->lo >= 2 && (b->sites || (beside && b->hi - b->lo <= 96));
+        b->moved = b->region || (b->hi - b->lo >= 2 &&
+                                 (b->sites || (beside && b->hi - b->lo <= 96)));
     }
 }
 
@@ -554,37 +562,6 @@ static int free_of(unsigned use, unsigned dead, int *out)
     return n;
 }
 
-/* A block that branches to itself keeps its registers and the state all along. */
-static bool self_loop(worker *w, const block *b)
-{
-    const insn *end = &w->insns[b->last - 1];
-    if (end->kind != BRANCH || end->target != b->lo)
-        return false;
-    unsigned use = 0;
-    int need = 0, regs[16];
-    for (size_t k = b->first; k < b->last; k++) {
-        use |= w->insns[k].use;
-        if (w->insns[k].kind == BARRIER)
-            return false;
-        int n = need_of(w, k);
-        need = n > need ? n : need;
-    }
-    if (!need || free_of(use, 0, regs) < need + 1)
-        return false;
-    fz_code *c = w->emit.code;
-    w->emit.wide = wide_at(w, b, b->first, b->last - 1);
-    lend(w, regs, need);
-    save(w, regs, need + 1, 0, OP_STORE);
-    fz_emit_state_load(&w->emit);
-    size_t top = c->n;
-    for (size_t k = b->first; k + 1 < b->last; k++)
-        one(w, b, k);
-    fz_jump_if(c, end->condition, FZ_FIX_HERE, top);
-    fz_emit_state_store(&w->emit);
-    save(w, regs, need + 1, 0, OP_LOAD);
-    return true;
-}
-
 /* Instructions first .. of a block that can share lent registers: returns the last site's
  * index, *use and *need. */
 static size_t group(worker *w, const block *b, size_t first, int first_need, unsigned *use,
@@ -625,6 +602,188 @@ static unsigned dead_after(const worker *w, const block *b, size_t last, unsigne
     return dead & ~use;
 }
 
+/* ---- Regions: loops whose blocks keep lent registers and the state all along ------------- */
+
+typedef struct region {
+    size_t first, last; /* blocks, last included */
+    unsigned use;
+    int need;
+    bool wide;
+} region;
+
+enum { REGION_BYTES = 4096 };
+
+static bool has_ymm(const worker *w, const block *b)
+{
+    for (size_t k = b->first; k < b->last; k++)
+        if (w->insns[k].reads256 | w->insns[k].writes256)
+            return true;
+    return false;
+}
+
+/* Does control come to block i from outside the region, as far as can be seen? What cannot be
+ * seen does not come from one of its blocks either. */
+static bool entered(const worker *w, const region *r, size_t i)
+{
+    bool inside_only = false;
+    for (size_t j = 0; j < w->block_n; j++) {
+        const block *b = &w->blocks[j];
+        const insn *end = &w->insns[b->last - 1];
+        bool to = (j + 1 == i && !b->ends) ||
+                  ((end->kind == JUMP || end->kind == BRANCH) &&
+                   end->target == w->blocks[i].lo);
+        if (to && (j < r->first || j > r->last))
+            return true;
+        inside_only |= to;
+    }
+    return !inside_only;
+}
+
+/* Registers and conditions of a region; false if it cannot be one: calls, too many registers,
+ * a block that belongs to another. */
+static bool fits(worker *w, region *r)
+{
+    r->use = 0;
+    r->need = 0;
+    r->wide = false;
+    if (w->blocks[r->last].hi - w->blocks[r->first].lo > REGION_BYTES)
+        return false;
+    for (size_t i = r->first; i <= r->last; i++) {
+        const block *b = &w->blocks[i];
+        if (b->region || (b->no_flags && !b->ends) ||
+            (i < r->last && b->hi != w->blocks[i + 1].lo))
+            return false;
+        for (size_t k = b->first; k < b->last; k++) {
+            const insn *x = &w->insns[k];
+            int n = need_of(w, k);
+            if (x->kind == BARRIER)
+                return false;
+            r->use |= x->use;
+            r->need = n > r->need ? n : r->need;
+        }
+        r->wide |= wide_at(w, b, b->first, b->last - 1);
+    }
+    if (!r->need || 16 - __builtin_popcount(r->use) < r->need + 1)
+        return false;
+    /* To load the state as ymm where the loop may end without having used any would leave
+     * upper halves in use that nobody clears. */
+    for (size_t i = r->first; r->wide && i <= r->last; i++)
+        if (entered(w, r, i) && !has_ymm(w, &w->blocks[i]))
+            return false;
+    return true;
+}
+
+static int longer_first(const void *a, const void *b)
+{
+    const region *x = a, *y = b;
+    size_t m = x->last - x->first, n = y->last - y->first;
+    return m < n ? 1 : m > n ? -1 : x->first < y->first ? -1 : x->first > y->first;
+}
+
+/* Loops, the outermost that fit; their blocks are all moved. */
+static void find_regions(worker *w)
+{
+    w->region_n = 0;
+    for (size_t i = 0; i < w->block_n; i++) {
+        const insn *x = &w->insns[w->blocks[i].last - 1];
+        if (x->kind != JUMP && x->kind != BRANCH)
+            continue;
+        size_t head = block_at(w, x->target);
+        if (head > i)
+            continue;
+        w->regions = grow(w->regions, w->region_n, &w->region_cap, sizeof *w->regions,
+                          &w->out->failed);
+        if (w->out->failed)
+            return;
+        w->regions[w->region_n++] = (region){.first = head, .last = i};
+    }
+    qsort(w->regions, w->region_n, sizeof *w->regions, longer_first);
+    for (size_t i = 0; i < w->region_n; i++)
+        if (fits(w, &w->regions[i]))
+            for (size_t k = w->regions[i].first; k <= w->regions[i].last; k++)
+                w->blocks[k].region = i + 1;
+}
+
+static void enter_region(worker *w, const region *r, const int *regs)
+{
+    save(w, regs, r->need + 1, 0, OP_STORE);
+    fz_emit_state_load(&w->emit);
+}
+
+static void leave_region(worker *w, const region *r, const int *regs)
+{
+    fz_emit_state_store(&w->emit);
+    save(w, regs, r->need + 1, 0, OP_LOAD);
+}
+
+/* A jump of a region's code: to a block within, or out of it by a stub. */
+typedef struct edge {
+    size_t fix;
+    uint64_t target;
+} edge;
+
+static void add_edge(worker *w, size_t fix, uint64_t target)
+{
+    w->edges = grow(w->edges, w->edge_n, &w->edge_cap, sizeof *w->edges, &w->out->failed);
+    if (!w->out->failed)
+        w->edges[w->edge_n++] = (edge){fix, target};
+}
+
+static void region_block(worker *w, const region *r, size_t i, const int *regs)
+{
+    fz_code *c = w->emit.code;
+    block *b = &w->blocks[i];
+    b->inner = (uint32_t)c->n;
+    for (size_t k = b->first; k < b->last; k++) {
+        const insn *x = &w->insns[k];
+        if (x->kind == BRANCH) {
+            add_edge(w, fz_jump_if(c, x->condition, FZ_FIX_HERE, 0), x->target);
+        } else if (x->kind == JUMP) {
+            add_edge(w, fz_jump(c, FZ_FIX_HERE, 0), x->target);
+        } else {
+            if (x->kind == LAST)
+                leave_region(w, r, regs);
+            one(w, b, k);
+        }
+    }
+    if (!b->ends && i == r->last) {
+        leave_region(w, r, regs);
+        fz_jump(c, FZ_FIX_CODE, b->hi);
+    }
+}
+
+/* The region's code; code offsets of its blocks' entries to `entries`. */
+static void move_region(worker *w, const region *r, entry *entries)
+{
+    fz_code *c = w->emit.code;
+    int regs[16];
+    free_of(r->use, 0, regs);
+    w->emit.wide = r->wide;
+    lend(w, regs, r->need);
+    w->edge_n = 0;
+    entries[0].code = (uint32_t)c->n;
+    enter_region(w, r, regs);
+    for (size_t i = r->first; i <= r->last; i++)
+        region_block(w, r, i, regs);
+    for (size_t i = 0; i < w->edge_n && !c->failed; i++) {
+        const edge *g = &w->edges[i];
+        size_t to = block_at(w, g->target);
+        if (to >= r->first && to <= r->last) {
+            c->fixes[g->fix].target = w->blocks[to].inner;
+            continue;
+        }
+        fz_fix_here(c, g->fix);
+        leave_region(w, r, regs);
+        fz_jump(c, FZ_FIX_CODE, g->target);
+    }
+    for (size_t i = r->first + 1; i <= r->last; i++) {
+        entries[i - r->first].code = (uint32_t)c->n;
+        enter_region(w, r, regs);
+        fz_jump(c, FZ_FIX_HERE, w->blocks[i].inner);
+    }
+    w->emit.wide = w->wide;
+}
+
 static void move_block(worker *w, const block *b, bool exact)
 {
     if (exact || w->emit.variant == FZ_IDENTITY) {
@@ -632,9 +791,7 @@ static void move_block(worker *w, const block *b, bool exact)
             plain(w, &w->insns[k]);
         return;
     }
-    bool done = self_loop(w, b);
-    w->emit.wide = w->wide;
-    for (size_t k = done ? b->last : b->first; k < b->last;) {
+    for (size_t k = b->first; k < b->last;) {
         int need = need_of(w, k);
         if (!need) {
             one(w, b, k++);
@@ -655,6 +812,23 @@ static void move_block(worker *w, const block *b, bool exact)
         save(w, regs, need + 1, dead, OP_LOAD);
         w->emit.wide = w->wide;
     }
+}
+
+/* Entries for blocks i .. i+n-1, which are moved to here. */
+static entry *add_entries(worker *w, size_t i, size_t n)
+{
+    part *out = w->out;
+    for (size_t k = 0; k < n; k++) {
+        const block *b = &w->blocks[i + k];
+        out->entries = grow(out->entries, out->entry_n, &out->entry_cap,
+                            sizeof *out->entries, &out->failed);
+        if (out->failed)
+            return NULL;
+        out->entries[out->entry_n++] =
+            (entry){b->lo, (uint32_t)(b->hi - b->lo), b->sites, (uint32_t)out->code.n};
+        out->counts.blocks++;
+    }
+    return &out->entries[out->entry_n - n];
 }
 
 static bool uses_ymm(const worker *w)
@@ -679,10 +853,13 @@ static void plan_function(worker *w, const fz_function *f)
                    f->fp);
         return;
     }
-    choose(w);
     bool exact = w->rq->exact && w->rq->exact(f->name, w->rq->arg);
     w->wide = f->vex && uses_ymm(w);
     w->emit.wide = w->wide;
+    w->region_n = 0;
+    if (!exact && w->rq->variant != FZ_IDENTITY)
+        find_regions(w);
+    choose(w);
     for (size_t i = 0; i < w->block_n && !out->failed; i++) {
         const block *b = &w->blocks[i];
         out->counts.sites += b->sites;
@@ -691,20 +868,23 @@ static void plan_function(worker *w, const fz_function *f)
                 count_left(&out->counts, "block of one byte", b->sites);
             continue;
         }
-        out->entries = grow(out->entries, out->entry_n, &out->entry_cap,
-                            sizeof *out->entries, &out->failed);
-        if (out->failed)
+        const region *r = b->region ? &w->regions[b->region - 1] : NULL;
+        if (r && r->first != i)
+            continue; /* moved with the region's first */
+        size_t n = r ? r->last - r->first + 1 : 1, end = i + n;
+        entry *e = add_entries(w, i, n);
+        if (!e)
             return;
-        out->entries[out->entry_n++] =
-            (entry){b->lo, (uint32_t)(b->hi - b->lo), b->sites, (uint32_t)out->code.n};
-        out->counts.blocks++;
         if (exact)
             out->counts.exact += b->sites;
-        move_block(w, b, exact);
+        if (r)
+            move_region(w, r, e);
+        else
+            move_block(w, b, exact);
         /* The next block in address order may be the next one here. */
-        bool next = i + 1 < w->block_n && w->blocks[i + 1].moved &&
-                    w->blocks[i + 1].lo == b->hi;
-        if (!b->ends && !next)
+        bool next = end < w->block_n && w->blocks[end].moved &&
+                    w->blocks[end].lo == w->blocks[end - 1].hi;
+        if (!r && !b->ends && !next)
             fz_jump(&out->code, FZ_FIX_CODE, b->hi);
     }
     fz_emit_cold(&w->emit);
@@ -745,6 +925,8 @@ static void *work(void *arg)
     }
     free(w.insns);
     free(w.blocks);
+    free(w.regions);
+    free(w.edges);
     free(w.emit.slow);
     return NULL;
 }
