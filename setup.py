@@ -13,7 +13,8 @@ from setuptools import Distribution, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-LIBRARY = "libfuzzytorch.so"
+#: What the Makefile builds and the package needs side by side.
+BUILT = ("libfuzzytorch.so", "fuzzytorch-plan")
 
 
 class BuildWithLibrary(build_py):
@@ -31,11 +32,14 @@ class BuildWithLibrary(build_py):
             if shutil.which(program) is None:
                 sys.exit(f"libfuzzytorch: building needs {program}, which is not on PATH")
         subprocess.run(
-            ["make", f"-j{jobs}", f"B={build}", f"{build}/{LIBRARY}"], cwd=ROOT, check=True
+            ["make", f"-j{jobs}", f"B={build}", *(f"{build}/{name}" for name in BUILT)],
+            cwd=ROOT,
+            check=True,
         )
         build = ROOT / build
         package = Path(self.build_lib) / "fuzzytorch"
-        shutil.copy2(build / LIBRARY, package / LIBRARY)
+        for name in BUILT:
+            shutil.copy2(build / name, package / name)
         shutil.copy2(ROOT / "shim" / "fuzzytorch.h", package / "fuzzytorch.h")
 
 

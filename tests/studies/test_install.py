@@ -46,6 +46,7 @@ class Install(StudyCase):
         package = next(venv.glob("lib/python*/site-packages/fuzzytorch"))
         self.assertTrue((package / "libfuzzytorch.so").exists())
         self.assertTrue((package / "fuzzytorch.h").exists())
+        self.assertTrue(os.access(package / "fuzzytorch-plan", os.X_OK))
         inject = {p.name for p in (package / "inject").iterdir()} - {"__pycache__"}
         self.assertEqual(inject, {"sitecustomize.py"})
 
