@@ -856,10 +856,11 @@ static void plan_function(worker *w, const fz_function *f)
     bool exact = w->rq->exact && w->rq->exact(f->name, w->rq->arg);
     w->wide = f->vex && uses_ymm(w);
     w->emit.wide = w->wide;
-    w->region_n = 0;
-    if (!exact && w->rq->variant != FZ_IDENTITY)
-        find_regions(w);
+    /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
+     * of any of them. */
+    find_regions(w);
     choose(w);
+    const bool as_it_is = exact || w->rq->variant == FZ_IDENTITY;
     for (size_t i = 0; i < w->block_n && !out->failed; i++) {
         const block *b = &w->blocks[i];
         out->counts.sites += b->sites;
@@ -868,7 +869,8 @@ static void plan_function(worker *w, const fz_function *f)
                 count_left(&out->counts, "block of one byte", b->sites);
             continue;
         }
-        const region *r = b->region ? &w->regions[b->region - 1] : NULL;
+        const region *r =
+            b->region && !as_it_is ? &w->regions[b->region - 1] : NULL;
         if (r && r->first != i)
             continue; /* moved with the region's first */
         size_t n = r ? r->last - r->first + 1 : 1, end = i + n;

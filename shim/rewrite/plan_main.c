@@ -143,6 +143,17 @@ static bool write_all(int fd, const uint8_t *p, size_t n)
     return true;
 }
 
+static uint64_t patch_hash(const fz_plan *plan)
+{
+    uint64_t h = plan->patch_n;
+    for (size_t i = 0; i < plan->patch_n; i++) {
+        uint64_t word[2] = {plan->patches[i].at, plan->patches[i].n};
+        memcpy((uint8_t *)&word[1] + 1, plan->patches[i].bytes, 5);
+        h = (h ^ fz_planfile_hash(word, sizeof word)) * 0x100000001b3u;
+    }
+    return h;
+}
+
 static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
                            const fz_image *im, const fz_plan_request *rq, const char *key)
 {
@@ -157,6 +168,7 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
                      .run_at = FZ_PAGE,
                      .runs = r.n,
                      .pages = r.total / FZ_PAGE,
+                     .patch_hash = patch_hash(plan),
                      .functions = plan->counts.functions,
                      .blocks = plan->counts.blocks,
                      .sites = plan->counts.sites,

@@ -23,6 +23,7 @@ typedef struct fz_planfile {
     int64_t distance; /* of the area from the load address */
     uint64_t code;    /* offset of the code in the area */
     uint64_t run_at, runs, pages;
+    uint64_t patch_hash; /* plans of one library that differ in variant only share patches */
     uint64_t functions, blocks, sites, perturbed, exact, refused_functions;
     struct {
         char why[56];

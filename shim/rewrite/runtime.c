@@ -405,59 +405,136 @@ static bool map_constants(uint8_t *page)
     return mprotect(page, FZ_PAGE, PROT_READ) == 0;
 }
 
-/* Moved code first, and the patches that lead there last. */
-static const char *map_plan(int fd, const room *r, const mapped *m, fz_inst_library *lib)
+/* A library whose code has been moved: what a change of variant needs. */
+typedef struct moved {
+    mapped m;
+    room r;
+    int plan[FZ_VARIANTS]; /* open plans, -1: none yet */
+    uint64_t patch_hash;
+    enum fz_variant now;
+} moved;
+
+static moved *moved_libraries[LIBRARIES];
+static unsigned moved_n;
+
+static bool read_header(int fd, fz_planfile *h)
 {
-    fz_planfile h;
-    if (pread(fd, &h, sizeof h, 0) != (ssize_t)sizeof h)
-        return "the plan cannot be read";
-    if (h.head_size + FZ_AREA_STUBS > r->table || h.code_size > r->variant)
+    return pread(fd, h, sizeof *h, 0) == (ssize_t)sizeof *h;
+}
+
+/* The code of a variant to its place; nothing leads there yet. */
+static const char *map_code(const moved *lib, enum fz_variant v, const fz_planfile *h)
+{
+    const room *r = &lib->r;
+    if (h->head_size + FZ_AREA_STUBS > r->table || h->code_size > r->variant)
         return "its moved code is too large";
-    fz_planrun *runs = malloc(h.runs * sizeof *runs + 1);
+    return map_at(r->area + h->code, h->code_size, lib->plan[v], h->code_at)
+               ? NULL
+               : "the system refuses executable mappings";
+}
+
+/* The table that leads to it. Other threads find the old one or the new one there. */
+static const char *map_head(moved *lib, enum fz_variant v, const fz_planfile *h)
+{
+    if (!map_at(lib->r.area + FZ_AREA_STUBS, h->head_size, lib->plan[v], h->head_at))
+        return "the system refuses executable mappings";
+    lib->now = v;
+    return NULL;
+}
+
+static const char *map_patches(const moved *lib, enum fz_variant v, const fz_planfile *h)
+{
+    size_t n = h->runs * sizeof(fz_planrun);
+    fz_planrun *runs = malloc(n + 1);
     if (!runs)
         return "no memory";
-    size_t n = h.runs * sizeof *runs;
     const char *why = NULL;
-    if (pread(fd, runs, n, (off_t)h.run_at) != (ssize_t)n)
+    if (pread(lib->plan[v], runs, n, (off_t)h->run_at) != (ssize_t)n)
         why = "the plan cannot be read";
-    else if (!map_constants(r->area) ||
-             !map_at(r->area + FZ_AREA_STUBS, h.head_size, fd, h.head_at) ||
-             !map_at(r->area + h.code, h.code_size, fd, h.code_at))
-        why = "the system refuses executable mappings";
-    for (size_t i = 0; i < h.runs && !why; i++)
-        if (!map_at((void *)(m->base + runs[i].address), runs[i].size, fd, runs[i].at))
+    for (size_t i = 0; i < h->runs && !why; i++)
+        if (!map_at((void *)(lib->m.base + runs[i].address), runs[i].size, lib->plan[v],
+                    runs[i].at))
             why = "the system refuses executable mappings over its text";
     free(runs);
-    lib->sites = h.sites;
-    lib->perturbed = h.perturbed;
-    lib->exact = h.exact;
-    lib->functions = h.functions;
-    lib->refused_functions = h.refused_functions;
-    lib->blocks = h.blocks;
-    for (int i = 0; i < 16; i++) {
-        memcpy(lib->left[i].why, h.left[i].why, sizeof lib->left[i].why);
-        lib->left[i].sites = h.left[i].sites;
-    }
     return why;
 }
 
-static const char *move(const mapped *m, enum fz_variant variant, fz_inst_library *lib)
+static void describe(fz_inst_library *out, const fz_planfile *h)
 {
+    out->sites = h->sites;
+    out->perturbed = h->perturbed;
+    out->exact = h->exact;
+    out->functions = h->functions;
+    out->refused_functions = h->refused_functions;
+    out->blocks = h->blocks;
+    for (int i = 0; i < 16; i++) {
+        memcpy(out->left[i].why, h->left[i].why, sizeof out->left[i].why);
+        out->left[i].sites = h->left[i].sites;
+    }
+}
+
+static const char *plan_of(moved *lib, enum fz_variant v)
+{
+    const room *r = &lib->r;
+    if (lib->plan[v] >= 0)
+        return NULL;
+    return obtain(&lib->plan[v], &lib->m, v, r->distance,
+                  r->table + (uint64_t)v * r->variant);
+}
+
+/* Moved code first, and the patches that lead there last. */
+static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out)
+{
+    fz_planfile h;
     if (m->text_relocations)
         return "its text has relocations";
-    room r;
-    if (!reserve(&r, m))
+    moved *lib = calloc(1, sizeof *lib);
+    if (!lib)
+        return "no memory";
+    lib->m = *m;
+    for (int i = 0; i < FZ_VARIANTS; i++)
+        lib->plan[i] = -1;
+    if (!reserve(&lib->r, m)) {
+        free(lib);
         return "no address space near it";
-    int fd = -1;
-    uint64_t code = r.table + (uint64_t)variant * r.variant;
-    const char *why = obtain(&fd, m, variant, r.distance, code);
+    }
+    const char *why = plan_of(lib, v);
+    if (!why && !read_header(lib->plan[v], &h))
+        why = "the plan cannot be read";
     if (!why)
-        why = map_plan(fd, &r, m, lib);
-    if (fd >= 0)
-        close(fd);
-    if (why)
-        munmap(r.area, r.size);
+        why = map_constants(lib->r.area) ? map_code(lib, v, &h)
+                                         : "the system refuses mappings";
+    if (!why)
+        why = map_head(lib, v, &h);
+    if (!why) {
+        /* From here on something may lead to the moved code: it stays. */
+        describe(out, &h);
+        lib->patch_hash = h.patch_hash;
+        moved_libraries[moved_n++] = lib;
+        return map_patches(lib, v, &h);
+    }
+    if (lib->plan[v] >= 0)
+        close(lib->plan[v]);
+    munmap(lib->r.area, lib->r.size);
+    free(lib);
     return why;
+}
+
+/* Another variant; a plan that is missing is made now. */
+static const char *turn(moved *lib, enum fz_variant v)
+{
+    fz_planfile h;
+    if (lib->now == v)
+        return NULL;
+    bool mapped_before = lib->plan[v] >= 0;
+    const char *why = plan_of(lib, v);
+    if (!why && !read_header(lib->plan[v], &h))
+        why = "the plan cannot be read";
+    if (!why && h.patch_hash != lib->patch_hash)
+        why = "its plan has other patches";
+    if (!why && !mapped_before)
+        why = map_code(lib, v, &h);
+    return why ? why : map_head(lib, v, &h);
 }
 
 /* ---- Which ones ---------------------------------------------------------------------------- */
@@ -473,6 +550,8 @@ static enum fz_variant variant_of(const fz_policy *p)
     const char *test = getenv("FUZZYTORCH_PLAN_VARIANT");
     if (test)
         return (enum fz_variant)(atoi(test) % FZ_VARIANTS);
+    if (p->paused)
+        return FZ_IDENTITY;
     bool full = p->t_f32 == 24 && p->t_f64 == 53;
     if (full && p->mode == PRISM_NEAREST)
         return FZ_IDENTITY;
@@ -539,6 +618,20 @@ static void look(void)
     free(l.m);
 }
 
+/* The API changed the policy: every library to the variant that serves it. */
+static void changed(const fz_policy *before, const fz_policy *now)
+{
+    (void)before;
+    fz_inst_now = (fz_inst_law){now->mode, now->t_f32, now->t_f64};
+    for (unsigned i = 0; i < moved_n; i++) {
+        const char *why = turn(moved_libraries[i], variant_of(now));
+        if (why)
+            fz_say("the instructions of %s stay in the mode they are in: %s",
+                   moved_libraries[i]->m.path, why);
+    }
+    fz_self(); /* a seed that was set begins here */
+}
+
 static int changes(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size;
@@ -571,5 +664,6 @@ void fz_inst_begin(void)
     /* EVEX code is not moved: have torch run its AVX2 kernels, which are. */
     if (__builtin_cpu_supports("avx512f"))
         setenv("ATEN_CPU_CAPABILITY", "avx2", 0);
+    fz_policy_subscribe(changed);
     fz_inst_look();
 }
