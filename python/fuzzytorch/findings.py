@@ -9,6 +9,8 @@ from typing import Any
 
 from . import statistics
 
+#: Kinds of tensors that are results, not steps on the way.
+_OUTPUTS = ("output", "record", "file")
 #: Explicit significand bits of a type, and all its bits of precision as people count them.
 _PRECISION = {52: 53, 23: 24, 10: 11, 7: 8}
 
@@ -82,9 +84,19 @@ def _keeps(entry: dict[str, Any], what: str) -> str:
     )
 
 
+def decisions(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the outputs with labels or top classes; counters among buffers are none."""
+    return [
+        e
+        for e in entries
+        if (e["labels"] is not None or e["flips"] is not None)
+        and e["kind"] in _OUTPUTS
+        and e["call"] == 0
+    ]
+
+
 def _outputs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    kinds = ("output", "record", "file")
-    return [r for r in rows if r["kind"] in kinds and r["pass"] != "backward"]
+    return [r for r in rows if r["kind"] in _OUTPUTS and r["pass"] != "backward"]
 
 
 def _bits(entry: dict[str, Any]) -> float | None:
@@ -138,9 +150,9 @@ def _layers(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
 def _decisions(result: dict[str, Any]) -> list[str]:
     """Return sentences on labels and top classes."""
     sentences = []
-    for entry in result["quantities"]:
+    for entry in decisions(result["quantities"]):
         flips, labels = entry["flips"], entry["labels"]
-        if flips is not None and entry["call"] == 0:
+        if flips is not None:
             if flips["flipped"]:
                 first = flips["largest_margins"][0]
                 sentences.append(
@@ -154,7 +166,7 @@ def _decisions(result: dict[str, Any]) -> list[str]:
                     f"the same in all {flips['n']} samples, which proves agreement with "
                     f"probability {flips['proves']:.2f} only, at 95 % confidence."
                 )
-        elif labels is not None and flips is None:
+        else:
             dices = [
                 (one["dice"]["min"], one["label"])
                 for one in labels["by_label"]

@@ -155,10 +155,6 @@ def page(analysis: Analysis) -> str:
         curves=[
             (c["label"], Markup(figures.curve(c))) for c in result["curves"][:_CURVES]
         ],
-        decisions=[
-            e
-            for e in result["quantities"]
-            if (e["labels"] is not None or e["flips"] is not None) and e["call"] == 0
-        ],
+        decisions=findings.decisions(result["quantities"]),
         shift=statistics.log2_normal(),
     )

@@ -167,8 +167,8 @@ def lines(result: dict[str, Any], width: int = 90) -> list[str]:
     rows = number_table(result)
     if len(rows) > 1:
         text += ["", *table(rows)]
-    for entry in result["quantities"]:
-        if _says_labels(entry):
+    for entry in findings.decisions(result["quantities"]):
+        if entry["labels"] is not None and not entry["labels"]["all_equal"]:
             text += ["", *_label_lines(entry)]
     n = result["study"]["samples"]
     if n > 1:
@@ -183,12 +183,6 @@ def lines(result: dict[str, Any], width: int = 90) -> list[str]:
             ),
         ]
     return text
-
-
-def _says_labels(entry: dict[str, Any]) -> bool:
-    """Return whether a table of labels says more than the sentences above it."""
-    found = entry["labels"]
-    return found is not None and entry["call"] == 0 and not found["all_equal"]
 
 
 def _label_lines(entry: dict[str, Any]) -> list[str]:
@@ -252,8 +246,8 @@ def _show_rich(result: dict[str, Any]) -> None:
             grid.add_row(*(Text(cell) for cell in row), style=style)
         console.print()
         console.print(grid)
-    for entry in result["quantities"]:
-        if _says_labels(entry):
+    for entry in findings.decisions(result["quantities"]):
+        if entry["labels"] is not None and not entry["labels"]["all_equal"]:
             console.print()
             console.print(Text("\n".join(_label_lines(entry))))
 

@@ -186,6 +186,17 @@ class Findings(Scratch):
         self.assertEqual(flips["largest_margins"][0]["item"], 3)
         self.assertIsNone(self.result(read_classes=False)["quantities"][4]["flips"])
 
+    def test_counters_among_buffers_are_no_decisions(self) -> None:
+        made = studies.MadeStudy(self.folder / "s")
+        for k in range(1, 4):
+            counter = {"name": "norm.batches", "kind": "param", "pass": "end"}
+            made.run(
+                f"sample-{k:04d}", [({}, np.ones(3, "f4")), (counter, np.array(7))]
+            )
+        result = self.result()
+        self.assertIsNotNone(result["quantities"][1]["labels"])
+        self.assertNotIn("batches", " ".join(result["verdict"]["sentences"]))
+
     def test_curves(self) -> None:
         rich_study(self.folder / "s")
         curves = {c["label"]: c for c in self.result()["curves"]}
