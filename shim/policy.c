@@ -264,13 +264,17 @@ static void parse_report(fz_policy *p)
     const char *v = get("FUZZY_REPORT");
     if (!v)
         return;
-    size_t n = strlen(v), suffix = strlen(",callers");
     char *copy = strdup(v);
     if (!copy)
         fz_die("FUZZY_REPORT=%s: no memory", v);
-    if (n >= suffix && !strcmp(v + n - suffix, ",callers")) {
-        p->report_callers = true;
-        copy[n - suffix] = 0;
+    for (char *comma; (comma = strrchr(copy, ','));) {
+        if (!strcmp(comma, ",callers"))
+            p->report_callers = true;
+        else if (!strcmp(comma, ",operations"))
+            p->report_operations = true;
+        else
+            break;
+        *comma = 0;
     }
     if (!*copy)
         bad("FUZZY_REPORT", v);

@@ -91,7 +91,7 @@ typedef struct fz_policy {
     const char *libs; /* patterns with commas, as given; NULL: torch's own */
     fz_rules exclude, include;
     const char *report; /* NULL: none; "stderr"; a path with %p and %r */
-    bool report_callers;
+    bool report_callers, report_operations;
     const char *cache;
     int verbose;
     prism_key lineage; /* of the process, from FUZZY_LINEAGE or the root */
@@ -291,6 +291,7 @@ void fz_counters_begin(void);
 void fz_counters_forked(void);
 void fz_report_check(const fz_policy *p);
 void fz_report_begin(void);
+void fz_report_look(void); /* a program without torch, whose code is moved, reports too */
 void fz_report_end(void);
 void fz_report_forked(void);
 int fz_report_path(const char *pattern, char *out, size_t cap);

@@ -16,7 +16,8 @@ enum fz_fix_kind {
     FZ_FIX_BLOB, /* an offset in the moved code's own area (constants, stub) */
     FZ_FIX_HERE, /* an offset in this buffer */
     FZ_FIX_CODE, /* an address of the library: its moved copy where there is one */
-    FZ_FIX_DATA  /* an address of the library, as it is */
+    FZ_FIX_DATA, /* an address of the library, as it is */
+    FZ_FIX_COUNT /* the counter of the block that begins at an address of the library */
 };
 
 /* A 32-bit displacement at `at`, to `target`; `after` bytes of the instruction follow. */

@@ -111,6 +111,17 @@ static void flags_restore(fz_emit *e)
     fz_mov_tls(e->code, 0x8b, 0, TLS(e, rax_flags));
 }
 
+void fz_emit_count(fz_emit *e, uint64_t at)
+{
+    flags_save(e);
+    fz_put(e->code, 0xf0); /* lock incq counter(%rip) */
+    fz_put(e->code, 0x48);
+    fz_put(e->code, 0xff);
+    fz_put(e->code, 0x05);
+    fz_put_fix(e->code, FZ_FIX_COUNT, at, 0);
+    flags_restore(e);
+}
+
 static fz_slow *slow_new(fz_emit *e)
 {
     if (e->slow_n == e->slow_cap) {

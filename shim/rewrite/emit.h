@@ -49,6 +49,8 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
                   const ZydisDecodedOperand *operand, uint64_t at);
 /* The cold code of the sites since the last call. */
 void fz_emit_cold(fz_emit *e);
+/* One more time in the block that begins at `at`. */
+void fz_emit_count(fz_emit *e, uint64_t at);
 /* The strand to and from its register. */
 void fz_emit_state_load(fz_emit *e);
 void fz_emit_state_store(fz_emit *e);

@@ -83,6 +83,17 @@ bool fz_insn_rounds(const ZydisDecodedInstruction *x)
     return c.op != FZ_INST_NONE;
 }
 
+unsigned fz_insn_operations(const ZydisDecodedInstruction *x)
+{
+    const fz_class c = fz_insn_class(x->mnemonic);
+    const bool wide = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && x->raw.vex.L;
+    const unsigned bytes = wide ? 32 : 16, each = c.op == FZ_INST_FMA ||
+                                                  c.op == FZ_INST_FMA_ALT ? 2 : 1;
+    if (c.scalar)
+        return each;
+    return bytes / (c.f64 || c.op == FZ_INST_F64_F32 ? 8 : 4) * each;
+}
+
 const char *fz_insn_op_name(enum fz_inst_op op)
 {
     static const char *const names[FZ_INST_OPS] = {

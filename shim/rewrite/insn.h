@@ -22,6 +22,9 @@ fz_class fz_insn_class(ZydisMnemonic m);
 /* Does it round? What counts as a floating-point operation in the report. */
 bool fz_insn_rounds(const ZydisDecodedInstruction *x);
 
+/* Operations of one execution: an fma is two, a conversion one, each times its lanes. */
+unsigned fz_insn_operations(const ZydisDecodedInstruction *x);
+
 /* Names for reports. */
 const char *fz_insn_op_name(enum fz_inst_op op);
 

@@ -43,4 +43,16 @@ typedef struct fz_inst_library {
 
 const fz_inst_library *fz_inst_library_at(unsigned i);
 
+/* Operations executed in a library's moved code since the start, children included. */
+typedef struct fz_inst_operations {
+    uint64_t perturbed, exact, left;
+} fz_inst_operations;
+
+/* Their sum over library i, and by function to `each` if there is one; false if they are
+ * not counted (FUZZY_REPORT without ,operations) or the library is not moved. */
+bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
+                           void (*each)(const char *function, const fz_inst_operations *n,
+                                        void *arg),
+                           void *arg);
+
 #endif

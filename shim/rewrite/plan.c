@@ -57,6 +57,8 @@ typedef struct block {
 typedef struct entry {
     uint64_t at;
     uint32_t length, sites, code;
+    fz_planblock operations;
+    const char *function;
 } entry;
 
 typedef struct part {
@@ -511,6 +513,12 @@ static bool flags_live(const worker *w, const block *b, size_t k)
     return !b->no_flags;
 }
 
+static bool scalar_outside_loop(const block *b, const ZydisDecodedInstruction *x)
+{
+    fz_class c = fz_insn_class(x->mnemonic);
+    return !b->loop && c.op == FZ_INST_F64_F32 && c.scalar;
+}
+
 /* Instruction k of a block: rounded where it rounds and can be. */
 static void one(worker *w, const block *b, size_t k)
 {
@@ -519,8 +527,7 @@ static void one(worker *w, const block *b, size_t k)
     const char *why = NULL;
     bool site = site_at(w, k, &x, o);
     /* How a Python number enters: drawn anew at each call it would shift whole tensors. */
-    if (site && !b->loop && fz_insn_class(x.mnemonic).op == FZ_INST_F64_F32 &&
-        fz_insn_class(x.mnemonic).scalar) {
+    if (site && scalar_outside_loop(b, &x)) {
         w->out->counts.exact++;
         plain(w, &w->insns[k]);
         return;
@@ -534,6 +541,26 @@ static void one(worker *w, const block *b, size_t k)
     if (why)
         count_left(&w->out->counts, why, 1);
     plain(w, &w->insns[k]);
+}
+
+static fz_planblock operations_of(worker *w, const block *b, bool exact)
+{
+    fz_planblock n = {0};
+    for (size_t k = b->first; k < b->last; k++) {
+        ZydisDecodedInstruction x;
+        ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+        const char *why;
+        if (!site_at(w, k, &x, o))
+            continue;
+        unsigned m = fz_insn_operations(&x);
+        if (exact || scalar_outside_loop(b, &x))
+            n.exact += m;
+        else if (w->rq->variant == FZ_IDENTITY || !fz_emit_need(&w->emit, &x, o, &why))
+            n.left += m;
+        else
+            n.perturbed += m;
+    }
+    return n;
 }
 
 /* Lend `need` + 1 registers of `free`, best first. */
@@ -704,6 +731,14 @@ static void find_regions(worker *w)
                 w->blocks[k].region = i + 1;
 }
 
+static void count(worker *w, const block *b)
+{
+    if (!w->rq->counters || !b->sites)
+        return;
+    w->emit.flags_live = flags_live(w, b, b->first);
+    fz_emit_count(&w->emit, b->lo);
+}
+
 static void enter_region(worker *w, const region *r, const int *regs)
 {
     save(w, regs, r->need + 1, 0, OP_STORE);
@@ -734,6 +769,7 @@ static void region_block(worker *w, const region *r, size_t i, const int *regs)
     fz_code *c = w->emit.code;
     block *b = &w->blocks[i];
     b->inner = (uint32_t)c->n;
+    count(w, b);
     for (size_t k = b->first; k < b->last; k++) {
         const insn *x = &w->insns[k];
         if (x->kind == BRANCH) {
@@ -786,6 +822,7 @@ static void move_region(worker *w, const region *r, entry *entries)
 
 static void move_block(worker *w, const block *b, bool exact)
 {
+    count(w, b);
     if (exact || w->emit.variant == FZ_IDENTITY) {
         for (size_t k = b->first; k < b->last; k++)
             plain(w, &w->insns[k]);
@@ -825,7 +862,10 @@ static entry *add_entries(worker *w, size_t i, size_t n)
         if (out->failed)
             return NULL;
         out->entries[out->entry_n++] =
-            (entry){b->lo, (uint32_t)(b->hi - b->lo), b->sites, (uint32_t)out->code.n};
+            (entry){.at = b->lo,
+                    .length = (uint32_t)(b->hi - b->lo),
+                    .sites = b->sites,
+                    .code = (uint32_t)out->code.n};
         out->counts.blocks++;
     }
     return &out->entries[out->entry_n - n];
@@ -879,6 +919,10 @@ static void plan_function(worker *w, const fz_function *f)
             return;
         if (exact)
             out->counts.exact += b->sites;
+        for (size_t k = 0; k < n && w->rq->counters; k++) {
+            e[k].operations = operations_of(w, &w->blocks[i + k], exact);
+            e[k].function = f->name;
+        }
         if (r)
             move_region(w, r, e);
         else
@@ -1034,6 +1078,10 @@ static const char *fix_code(fz_plan *plan, const shared *s, const moved *m)
                 if ((e = find_moved(m, to)))
                     to = base + e->code;
                 break;
+            case FZ_FIX_COUNT:
+                e = find_moved(m, to);
+                to = area + s->rq->counters + 8 * (uint64_t)(e - m->e);
+                break;
             }
             if (!put_displacement(plan->code + start + f->at, base + start + f->at,
                                   f->after, to))
@@ -1125,6 +1173,37 @@ static const char *patch(fz_plan *plan, const shared *s, const moved *m)
     return NULL;
 }
 
+/* Operations and function of each block, by slot. */
+static const char *describe_blocks(fz_plan *plan, const moved *m)
+{
+    size_t size = 1, room = 1;
+    for (size_t i = 0; i < m->n; i++)
+        room += strlen(m->e[i].function) + 1;
+    plan->blocks = malloc((m->n + 1) * sizeof *plan->blocks);
+    plan->names = malloc(room);
+    if (!plan->blocks || !plan->names)
+        return "no memory for a plan";
+    plan->names[0] = 0;
+    const char *last = NULL;
+    uint32_t at = 0;
+    for (size_t i = 0; i < m->n; i++) {
+        const char *name = m->e[i].function;
+        if (name != last && *name) {
+            at = (uint32_t)size;
+            strcpy(plan->names + size, name);
+            size += strlen(name) + 1;
+        } else if (!*name) {
+            at = 0;
+        }
+        last = name;
+        plan->blocks[i] = m->e[i].operations;
+        plan->blocks[i].name = at;
+    }
+    plan->block_n = m->n;
+    plan->names_size = size;
+    return NULL;
+}
+
 /* The stubs, at the start of the head. */
 static const char *stubs(fz_plan *plan, const fz_code *c)
 {
@@ -1140,6 +1219,8 @@ void fz_plan_free(fz_plan *plan)
     free(plan->head);
     free(plan->code);
     free(plan->patches);
+    free(plan->blocks);
+    free(plan->names);
     memset(plan, 0, sizeof *plan);
 }
 
@@ -1166,6 +1247,8 @@ const char *fz_plan_make(fz_plan *plan, const fz_plan_request *rq)
         why = patch(plan, &s, &m);
     if (!why)
         why = stubs(plan, &stub);
+    if (!why && rq->counters)
+        why = describe_blocks(plan, &m);
     for (size_t i = 0; i < s.part_n && s.parts; i++) {
         free(s.parts[i].code.bytes);
         free(s.parts[i].code.fixes);

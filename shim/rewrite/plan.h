@@ -17,6 +17,7 @@
 
 #include "emit.h"
 #include "image.h"
+#include "planfile.h"
 
 /* Bytes to write over the library's code. */
 typedef struct fz_patch {
@@ -31,6 +32,7 @@ typedef struct fz_plan_request {
     int32_t tls;
     int64_t distance; /* of the area from the library's load address */
     uint64_t code;    /* offset of the variant's code in the area */
+    uint64_t counters; /* offset of a counter for each moved block; 0: do not count */
     bool trap_dead;   /* for tests: fill bytes that must never run with int3 */
     int threads;
     bool (*exact)(const char *function, void *arg); /* moved, but as it is */
@@ -55,6 +57,10 @@ typedef struct fz_plan {
     fz_patch *patches; /* by address */
     size_t patch_n;
     fz_plan_counts counts;
+    struct fz_planblock *blocks; /* by slot, where counting */
+    size_t block_n;
+    char *names;
+    size_t names_size;
 } fz_plan;
 
 /* NULL, or why there is no plan. */

@@ -2,7 +2,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- *     fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE CODE [RULES...]
+ *     fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE CODE COUNTERS [RULES...]
  *
  * The library runs it when a plan is missing, so that decoding a library neither takes the
  * host's memory nor can end the host. FILE is replaced by a rename once the plan is whole.
@@ -187,6 +187,13 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
         r.run[i].at = at;
         at += r.run[i].size;
     }
+    if (plan->block_n) {
+        h.block_at = at;
+        h.block_n = plan->block_n;
+        h.name_at = at + page_up(plan->block_n * sizeof *plan->blocks);
+        h.name_size = plan->names_size;
+        at = h.name_at + page_up(plan->names_size);
+    }
     h.size = at;
     uint8_t *p = calloc(1, at);
     if (!p) {
@@ -196,6 +203,10 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
     memcpy(p + h.run_at, r.run, r.n * sizeof *r.run);
     memcpy(p + h.head_at, plan->head, plan->head_size);
     memcpy(p + h.code_at, plan->code, plan->code_size);
+    if (plan->block_n) {
+        memcpy(p + h.block_at, plan->blocks, plan->block_n * sizeof *plan->blocks);
+        memcpy(p + h.name_at, plan->names, plan->names_size);
+    }
     const char *why = NULL;
     size_t patch = 0;
     for (size_t i = 0; i < r.n && !why; i++)
@@ -241,14 +252,14 @@ static bool has_vaes(void)
 
 int main(int argc, char **argv)
 {
-    if (argc < 8) {
+    if (argc < 9) {
         fprintf(stderr, ERROR "usage: fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE "
-                              "CODE [RULES...]; the library runs it by itself\n");
+                              "CODE COUNTERS [RULES...]; the library runs it by itself\n");
         return 2;
     }
     library = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1];
-    rules = argv + 8;
-    rule_n = argc - 8;
+    rules = argv + 9;
+    rule_n = argc - 9;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     fz_image image;
     fz_plan plan;
@@ -257,6 +268,7 @@ int main(int argc, char **argv)
                           .tls = (int32_t)strtol(argv[5], NULL, 0),
                           .distance = strtoll(argv[6], NULL, 0),
                           .code = strtoull(argv[7], NULL, 0),
+                          .counters = strtoull(argv[8], NULL, 0),
                           .vaes = has_vaes(),
                           .trap_dead = getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
                           .threads = cpus > 0 ? (int)cpus : 1,

@@ -23,6 +23,7 @@ typedef struct fz_planfile {
     int64_t distance; /* of the area from the load address */
     uint64_t code;    /* offset of the code in the area */
     uint64_t run_at, runs, pages;
+    uint64_t block_at, block_n, name_at, name_size; /* 0 where not counting */
     uint64_t patch_hash; /* plans of one library that differ in variant only share patches */
     uint64_t functions, blocks, sites, perturbed, exact, refused_functions;
     struct {
@@ -30,6 +31,12 @@ typedef struct fz_planfile {
         uint64_t sites;
     } left[16];
 } fz_planfile;
+
+/* A moved block: operations of one execution, by what becomes of them. */
+typedef struct fz_planblock {
+    uint32_t perturbed, exact, left; /* exact: by rule; left: no code for it yet */
+    uint32_t name;                   /* its function's, in the section of names */
+} fz_planblock;
 
 typedef struct fz_planrun {
     uint64_t address; /* of the library, a multiple of the page size */

@@ -253,23 +253,26 @@ static const char *run_planner(char *const *argv)
 }
 
 static const char *make_plan(const char *library, const char *file, const char *key,
-                             enum fz_variant variant, int64_t distance, uint64_t code)
+                             enum fz_variant variant, int64_t distance, uint64_t code,
+                             uint64_t counters)
 {
-    char planner[4096], text[4][32];
+    char planner[4096], text[5][32];
     if (!planner_path(planner, sizeof planner))
         return "fuzzytorch-plan is not beside libfuzzytorch.so";
     snprintf(text[0], sizeof text[0], "%d", (int)variant);
     snprintf(text[1], sizeof text[1], "%d", (int)tls_offset());
     snprintf(text[2], sizeof text[2], "%lld", (long long)distance);
     snprintf(text[3], sizeof text[3], "%llu", (unsigned long long)code);
+    snprintf(text[4], sizeof text[4], "%llu", (unsigned long long)counters);
     const fz_rules *rules = &fz_policy_get()->exclude;
-    char **argv = calloc(rules->n + 9, sizeof *argv);
+    char **argv = calloc(rules->n + 10, sizeof *argv);
     if (!argv)
         return "no memory";
-    const char *fixed[8] = {planner, library, file, key, text[0], text[1], text[2], text[3]};
+    const char *fixed[9] = {planner, library, file,    key,    text[0],
+                            text[1], text[2], text[3], text[4]};
     memcpy(argv, fixed, sizeof fixed);
     for (unsigned i = 0; i < rules->n; i++)
-        argv[8 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
+        argv[9 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
     const char *why = run_planner(argv);
     free(argv);
     return why;
@@ -283,7 +286,7 @@ static uint64_t hash_text(const char *s)
 /* An open plan for the library: from the cache, or made now. One process makes it, others
  * that want the same wait. */
 static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
-                          int64_t distance, uint64_t code)
+                          int64_t distance, uint64_t code, uint64_t counters)
 {
     char key[240], folder[3000], file[3400], lock[3420], id[96];
     struct stat st;
@@ -302,11 +305,11 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
     for (unsigned i = 0; i < p->exclude.n; i++)
         rules = rules * 31 + hash_text(p->exclude.rule[i].symbol);
     snprintf(key, sizeof key, "%s variant %d isa %d tls %d distance %lld code %llu rules "
-             "%llx trap %d version %s %s",
+             "%llx trap %d counters %llu version %s %s",
              id, (int)variant, (int)(prism_isa_detected() >> PRISM_AVX2_VAES & 1),
              (int)tls_offset(), (long long)distance, (unsigned long long)code,
-             (unsigned long long)rules, getenv("FUZZYTORCH_PLAN_TRAP") != NULL, FZ_VERSION,
-             version);
+             (unsigned long long)rules, getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
+             (unsigned long long)counters, FZ_VERSION, version);
     bool cached = cache_folder(folder, sizeof folder);
     if (!cached) {
         snprintf(folder, sizeof folder, "/tmp/fuzzytorch.XXXXXX");
@@ -325,7 +328,7 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
             flock(held, LOCK_EX);
         *fd = open_plan(file, key); /* somebody else's, meanwhile */
         if (*fd < 0)
-            why = make_plan(m->path, file, key, variant, distance, code);
+            why = make_plan(m->path, file, key, variant, distance, code, counters);
         if (*fd < 0 && !why && (*fd = open_plan(file, key)) < 0)
             why = "the planner failed (fuzzytorch-plan needs libZydis)";
         if (held >= 0)
@@ -353,6 +356,7 @@ typedef struct room {
     uint8_t *area;
     int64_t distance;
     size_t table, variant, size;
+    uint64_t counters; /* offset of the counters, 0 if there are none */
 } room;
 
 /* Address space for the area within reach of the library; tried in a fixed order, since the
@@ -363,6 +367,11 @@ static bool reserve(room *r, const mapped *m)
     r->variant = v < 0x400000 ? 0x400000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v;
     r->table = r->variant / 8;
     r->size = r->table + FZ_VARIANTS * r->variant;
+    r->counters = 0;
+    if (fz_policy_get()->report_operations) {
+        r->counters = r->size;
+        r->size += r->table;
+    }
     int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
     for (int i = 0; i < 64; i++) {
         int64_t step = (int64_t)(i / 2) * 0x4000000;
@@ -479,7 +488,7 @@ static const char *plan_of(moved *lib, enum fz_variant v)
     if (lib->plan[v] >= 0)
         return NULL;
     return obtain(&lib->plan[v], &lib->m, v, r->distance,
-                  r->table + (uint64_t)v * r->variant);
+                  r->table + (uint64_t)v * r->variant, r->counters);
 }
 
 /* Moved code first, and the patches that lead there last. */
@@ -498,7 +507,15 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
         free(lib);
         return "no address space near it";
     }
-    const char *why = plan_of(lib, v);
+    /* Shared with children: what they count, those that are killed too, is in the sum. */
+    const char *why = NULL;
+    if (lib->r.counters && mmap(lib->r.area + lib->r.counters, lib->r.table,
+                                PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                                0) != lib->r.area + lib->r.counters)
+        why = "no memory for counters";
+    if (!why)
+        why = plan_of(lib, v);
     if (!why && !read_header(lib->plan[v], &h))
         why = "the plan cannot be read";
     if (!why)
@@ -518,6 +535,44 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
     munmap(lib->r.area, lib->r.size);
     free(lib);
     return why;
+}
+
+bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
+                           void (*each)(const char *, const fz_inst_operations *, void *),
+                           void *arg)
+{
+    const fz_inst_library *out = fz_inst_library_at(i);
+    const moved *lib = NULL;
+    fz_planfile h;
+    for (unsigned k = 0; k < moved_n && out; k++)
+        if (!strncmp(moved_libraries[k]->m.path, out->path, sizeof out->path - 1))
+            lib = moved_libraries[k];
+    *sum = (fz_inst_operations){0};
+    if (!lib || !lib->r.counters || !read_header(lib->plan[lib->now], &h))
+        return false;
+    if (!h.block_n)
+        return true;
+    const uint8_t *p = mmap(NULL, h.size, PROT_READ, MAP_PRIVATE, lib->plan[lib->now], 0);
+    if (p == MAP_FAILED)
+        return false;
+    const fz_planblock *b = (const void *)(p + h.block_at);
+    const uint64_t *n = (const void *)(lib->r.area + lib->r.counters);
+    fz_inst_operations one = {0};
+    for (uint64_t k = 0; k < h.block_n; k++) {
+        one.perturbed += b[k].perturbed * n[k];
+        one.exact += b[k].exact * n[k];
+        one.left += b[k].left * n[k];
+        if (k + 1 < h.block_n && b[k + 1].name == b[k].name)
+            continue;
+        sum->perturbed += one.perturbed;
+        sum->exact += one.exact;
+        sum->left += one.left;
+        if (each && (one.perturbed | one.exact | one.left))
+            each((const char *)p + h.name_at + b[k].name, &one, arg);
+        one = (fz_inst_operations){0};
+    }
+    munmap((void *)(uintptr_t)p, h.size);
+    return true;
 }
 
 /* Another variant; a plan that is missing is made now. */
