@@ -20,6 +20,7 @@ from typing import Any
 
 from . import (
     __version__,
+    curves,
     findings,
     measures,
     measures_labels,
@@ -35,8 +36,6 @@ from .store import Run
 from .study import Quantity, Study
 
 SCHEMA = 1
-#: Steps that make a curve.
-_SHORTEST = 5
 REFERENCES = ("mean", "ieee", "f64")
 
 
@@ -81,23 +80,10 @@ class Analysis:
 # ---- One quantity -------------------------------------------------------------------
 
 
-def _usable(quantity: Quantity) -> list[Array]:
-    """Return the arrays of the samples, of one shape; none of a ragged quantity."""
-    return [] if quantity.ragged else list(quantity.samples.values())
-
-
-def _beside(quantity: Quantity) -> Array | None:
-    """Return the first control's array, if it has the samples' shape."""
-    for array in quantity.controls.values():
-        if array.shape == quantity.shape:
-            return array
-    return None
-
-
 def _reference(quantity: Quantity, options: Options) -> Array | None:
     if options.reference == "mean":
         return None
-    found = _beside(quantity) if options.reference == "ieee" else quantity.exact
+    found = quantity.stock if options.reference == "ieee" else quantity.exact
     return found if found is not None and found.shape == quantity.shape else None
 
 
@@ -121,7 +107,7 @@ def _labels(
     quantity: Quantity, entry: dict[str, Any], arrays: Sequence[Any], options: Options
 ) -> None:
     """Add measures of labels, of integers or of the top class of an output."""
-    beside = _beside(quantity)
+    beside = quantity.stock
     if arrays[0].dtype.kind in "biu":
         found: list[Any] = [*arrays] + ([beside] if beside is not None else [])
         labels = measures_labels.labels_of(found)
@@ -157,7 +143,7 @@ def describe(quantity: Quantity, options: Options) -> dict[str, Any]:
     options : Options
         What it is compared with.
     """
-    arrays = _usable(quantity)
+    arrays = quantity.usable
     key, info = quantity.key, quantity.info
     entry: dict[str, Any] = {
         "label": quantity.label,
@@ -191,7 +177,7 @@ def describe(quantity: Quantity, options: Options) -> dict[str, Any]:
             return entry
     most = 52 if whole else quantity.significand
     entry["measures"] = measures.numeric(
-        arrays, most, _reference(quantity, options), _beside(quantity)
+        arrays, most, _reference(quantity, options), quantity.stock
     )
     if not whole:
         _labels(quantity, entry, arrays, options)
@@ -282,127 +268,6 @@ def mark_losses(entries: Sequence[dict[str, Any]]) -> None:
                 "clear": lost > max(0.5, 2 * error),
                 "after": origin,
             }
-
-
-# ---- Numbers and curves -------------------------------------------------------------
-
-
-def _number(value: numbers.Value, control: numbers.Value | None) -> dict[str, Any]:
-    estimate = statistics.significant(value.values)
-    bits = None
-    if estimate.finite == estimate.n and estimate.bits is not None:
-        most = numbers.bits_shown(value, statistics.SIGNIFICAND_BITS["f64"])
-        sigma = estimate.sd / abs(estimate.mean) if estimate.mean else 0.0
-        found = statistics.bits_interval(sigma, estimate.n - 1, 0.025, most)
-        bits = {
-            "bits": found.point,
-            "low": found.low,
-            "high": found.high if math.isfinite(found.high) else None,
-            "ceiling": statistics.bits_interval(0, estimate.n - 1, 0.025, most).low,
-        }
-    return {
-        "label": value.label,
-        "n": estimate.n,
-        "finite": estimate.finite,
-        "mean": _finite(estimate.mean),
-        "sd": _finite(estimate.sd),
-        "equal": estimate.equal,
-        "printed_digits": value.printed,
-        "significant": bits,
-        "control": _finite(control.values[0]) if control else None,
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _curve(
-    label: str, rows: Sequence[Sequence[float]], control: Sequence[float] | None
-) -> dict[str, Any]:
-    """Return a curve's mean and envelope, one row a sample."""
-    columns = list(zip(*rows))
-
-    def over(take: Any) -> list[float | None]:
-        found = []
-        for column in columns:
-            kept = [x for x in column if math.isfinite(x)]
-            found.append(take(kept) if kept else None)
-        return found
-
-    def spread(kept: list[float]) -> float:
-        middle = math.fsum(kept) / len(kept)
-        squares = math.fsum((x - middle) ** 2 for x in kept)
-        return math.sqrt(squares / max(1, len(kept) - 1))
-
-    return {
-        "label": label,
-        "steps": len(columns),
-        "n": len(rows),
-        "mean": over(lambda kept: math.fsum(kept) / len(kept)),
-        "low": over(min),
-        "high": over(max),
-        "sd": over(spread),
-        "control": None if control is None else [_finite(float(x)) for x in control],
-    }
-
-
-def _printed_curves(
-    samples: numbers.Aligned, control: dict[str, numbers.Value]
-) -> list[dict[str, Any]]:
-    """Return curves of the numbers that come at least five times on stdout."""
-    groups: dict[str, list[numbers.Value]] = {}
-    for value in samples.values:
-        found = re.fullmatch(r"(.*) \[\d+\]", value.label)
-        if found:
-            groups.setdefault(found[1], []).append(value)
-    curves = []
-    for label, values in groups.items():
-        if len(values) < _SHORTEST:
-            continue
-        if all(min(v.values) == max(v.values) for v in values):
-            continue  # a count of steps, say
-        beside = [control[v.label].values[0] for v in values if v.label in control]
-        rows = list(zip(*(v.values for v in values)))
-        curves.append(
-            _curve(label, rows, beside if len(beside) == len(values) else None)
-        )
-    return curves
-
-
-def _stored_curves(quantities: Sequence[Quantity]) -> list[dict[str, Any]]:
-    """Return curves of columns in collected files, and of numbers recorded call by call."""
-    curves = []
-    scalars: dict[tuple[str, str], list[Quantity]] = {}
-    for q in quantities:
-        arrays = _usable(q)
-        if len(arrays) < 2 or q.missing:
-            continue
-        text = q.key.kind == "file" and re.search(r"\.(csv|jsonl?)(:|$)", q.key.name)
-        if text and len(q.shape) == 1 and _SHORTEST <= q.shape[0] <= 100_000:
-            rows = [a.load().tolist() for a in arrays]
-            if all(row == rows[0] for row in rows):
-                continue
-            beside = _beside(q)
-            control = None if beside is None else beside.load().tolist()
-            curves.append(_curve(q.label, rows, control))
-        elif q.key.kind == "record" and arrays[0].size == 1:
-            scalars.setdefault((q.key.place, q.key.name), []).append(q)
-    for (_, name), calls in scalars.items():
-        if len(calls) < _SHORTEST:
-            continue
-        calls.sort(key=lambda q: q.key.call)
-        columns = [[float(a.load().reshape(())) for a in _usable(q)] for q in calls]
-        beside = [_beside(q) for q in calls]
-        control = [float(b.load().reshape(())) for b in beside if b is not None]
-        curves.append(
-            _curve(
-                name,
-                list(zip(*columns)),
-                control if len(control) == len(calls) else None,
-            )
-        )
-    return curves
 
 
 # ---- The runs -----------------------------------------------------------------------
@@ -616,9 +481,9 @@ def analyse(study: Study, options: Options) -> Analysis:
         "quantities": entries,
         "stdout": {
             "unmatched": printed.unmatched,
-            "numbers": [_number(v, control.get(v.label)) for v in printed.values],
+            "numbers": [curves.number(v, control.get(v.label)) for v in printed.values],
         },
-        "curves": _printed_curves(printed, control) + _stored_curves(quantities),
+        "curves": curves.printed(printed, control) + curves.stored(quantities),
         "adaptive": _adaptive(study.path),
         "runs": [
             _run(r, study)

@@ -140,6 +140,19 @@ class Quantity:
         return self.shapes[0]
 
     @property
+    def usable(self) -> list[Array]:
+        """Arrays of the samples, of one shape; none of a ragged quantity."""
+        return [] if self.ragged else list(self.samples.values())
+
+    @property
+    def stock(self) -> Array | None:
+        """Array of the first run in mode off that has the samples' shape."""
+        for array in self.controls.values():
+            if array.shape == self.shape:
+                return array
+        return None
+
+    @property
     def significand(self) -> int:
         """Explicit bits of the significand of the type that it was computed in."""
         known = {"float64": 52, "complex128": 52, "bfloat16": 7, "float16": 10}

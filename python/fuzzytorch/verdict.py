@@ -104,13 +104,6 @@ def difference(
     }
 
 
-def _stock(quantity: Quantity, shape: tuple[int, ...]) -> Array | None:
-    for array in quantity.controls.values():
-        if array.shape == shape:
-            return array
-    return None
-
-
 def _groups(one: Study) -> list[list[Quantity]]:
     """Return the tensors of a study, all calls of one name together."""
     found: dict[tuple[str, ...], list[Quantity]] = {}
@@ -144,7 +137,7 @@ def _joined(
     if not theirs or any(q.ragged or set(q.samples) != chosen for q in group):
         return None
     calls = sorted(group, key=lambda q: q.key.call)
-    stock = [_stock(q, q.shape) for q in calls]
+    stock = [q.stock for q in calls]
     if any(a is None for a in stock):
         return None
     try:
@@ -173,7 +166,7 @@ def _tensors(one: Study, two: Study) -> tuple[list[dict[str, Any]], list[str]]:
         ]
         pairs = []
         for q in group:
-            stock, other = _stock(q, q.shape), others.get(q.key)
+            stock, other = q.stock, others.get(q.key)
             fits = stock is not None and other is not None and other.shape == q.shape
             if fits and not q.ragged:
                 pairs.append((q.label, list(q.samples.values()), stock, other))
