@@ -152,6 +152,24 @@ CASES: list[tuple[str, dict, list[str], float | None]] = [
             "gelu",
         )
     ),
+    # The routine that torch calls: cgemm, zgemm; trsm; getrf; potrf, which calls syrk.
+    *(
+        (
+            f"{name} {dtype} {n}",
+            {"kind": "linalg", "shape": (name, dtype, n), "threads": 1},
+            _TWO,
+            10,
+        )
+        for name, dtype, n in (
+            ("mm", "complex64", 512),
+            ("mm", "complex128", 512),
+            ("solve_triangular", "float32", 512),
+            ("solve_triangular", "float64", 512),
+            ("lu_factor", "float32", 1000),
+            ("lu_factor", "float64", 1000),
+            ("cholesky", "float32", 1000),
+        )
+    ),
     ("sgemm 1024", {**_gemm("sgemm", 1024, 1024, 1024), "threads": 2}, _SR, 6),
     (
         "conv2d 4x128x28x28 1x1",

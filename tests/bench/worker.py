@@ -100,6 +100,20 @@ def operation(case: dict) -> Timer:
             "softmax": lambda a: torch.softmax(a, 1),
             "gelu": nn.functional.gelu,
         }.get(name) or getattr(torch, name)
+    elif kind == "linalg":
+        name, dtype, n = shape
+        x = torch.randn(n, n, dtype=getattr(torch, dtype))
+        y = torch.randn(n, n, dtype=x.dtype)
+        if name == "solve_triangular":
+            x = torch.tril(x) + n * torch.eye(n, dtype=x.dtype)
+        elif name == "cholesky":
+            x = x @ x.mH + n * torch.eye(n, dtype=x.dtype)
+        m = {
+            "mm": lambda a: a @ y,
+            "solve_triangular": lambda a: torch.linalg.solve_triangular(
+                a, y, upper=False
+            ),
+        }.get(name) or getattr(torch.linalg, name)
     else:
         batch, n = shape
         y = torch.randn(batch, n, n)
