@@ -180,6 +180,7 @@ static fz_slow *leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar)
     s->y = y;
     s->l = l;
     s->scalar = scalar;
+    s->flags_saved = e->flags_live;
     return s;
 }
 
@@ -225,9 +226,12 @@ void fz_emit_cold(fz_emit *e)
         fz_fix_here(c, s->jumps[0]);
         if (s->zeros)
             cold_zeros(e, s);
-        if (s->load >= 0)
-            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
         fz_mov_tls(c, 0x89, 0, TLS(e, rax));
+        if (s->load >= 0) {
+            if (s->flags_saved) /* rax holds them, and may lead to the operand */
+                fz_mov_tls(c, 0x8b, 0, TLS(e, rax_flags));
+            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
+        }
         fz_put(c, 0x48); /* lea site(%rip), %rax */
         fz_put(c, 0x8d);
         fz_put(c, 0x05);
@@ -801,12 +805,12 @@ static void from_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
         return;
     }
     step(e);
+    to_f64(e, x, o, at, y); /* while rax, which may lead to the operand, is the host's */
     flags_save(e);
     rk(e, OP_PADDQ, 0, t, temp, FZ_K_TWO52);
     fz_slow *w = leave_if(e, OP_PTEST, 0, t, true);
     w->l = 0;
     w->site = descriptor(e, s, y);
-    to_f64(e, x, o, at, y);
     if (!s->f64) {
         cut29(e, 0, y, t, false);
         rr(e, OP_CVTSD2SS, 0, y, y, y);

@@ -23,6 +23,7 @@ typedef struct fz_slow {
     int s, hi, y, tmp, p, yp;
     int l;
     bool scalar;
+    bool flags_saved; /* in rax */
     int load; /* register to load from `mem` first, -1 for none */
     fz_mem mem;
 } fz_slow;
