@@ -1,7 +1,8 @@
 # Every instruction form that the instruction layer moves, with its text.
 # SPDX-License-Identifier: Apache-2.0
 #
-# Memory operands are 32(%rsi), 32(%rsi,%rcx,8) or at `near`, which the test fills too.
+# Memory operands are 32(%rsi), 32(%rsi,%rcx,8) or at `near`, which the test fills too;
+# rax is rsi.
 
 .macro FORM insn:vararg
     .text
@@ -111,6 +112,8 @@ forms_begin:
     FORM cvtsi2ssl 32(%rsi), %xmm9
     FORM cvtsi2ssq 32(%rsi), %xmm9
     FORM cvtsi2sdq %r9, %xmm2
+    FORM cvtsi2sdq %rax, %xmm2
+    FORM cvtsi2ssq 32(%rax), %xmm9
     FORM cvtsi2sdq 32(%rsi), %xmm9
     FORM vcvtpd2psx %xmm3, %xmm2
     FORM vcvtpd2psy %ymm13, %xmm2
@@ -124,6 +127,10 @@ forms_begin:
     FORM vcvtsi2ssq %r9, %xmm12, %xmm1
     FORM vcvtsi2ssq 32(%rsi), %xmm2, %xmm11
     FORM vcvtsi2sdq %rcx, %xmm2, %xmm1
+    FORM vcvtsi2sdq %rax, %xmm2, %xmm1
+    FORM vcvtsi2ssq 32(%rax), %xmm2, %xmm11
+    FORM vmulps 32(%rax), %ymm15, %ymm9
+    FORM vfmadd231ps 32(%rax), %ymm15, %ymm9
     FORM vcvtsi2sdq 32(%rsi), %xmm2, %xmm9
 
     FORM vcvtps2ph $0, %xmm3, %xmm2

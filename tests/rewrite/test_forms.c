@@ -126,6 +126,9 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
         in.disp = 32 * i;
         fz_rrm(&c, OP_LOAD, e.wide, i, 0, &in);
     }
+    static const uint8_t set_rax[] = {0x48, 0x89, 0xf0}; /* mov %rsi, %rax */
+    for (size_t i = 0; i < sizeof set_rax; i++)
+        fz_put(&c, set_rax[i]);
     static const uint8_t set_flags[] = {0xff, 0xb7}, get_flags[] = {0x9c, 0x8f, 0x87};
     for (size_t i = 0; i < sizeof set_flags; i++) /* pushq disp32(%rdi); popfq */
         fz_put(&c, set_flags[i]);
