@@ -189,9 +189,11 @@ static void cold_zeros(fz_emit *e, fz_slow *s)
     unsigned test = s->pair ? OP_TESTPS : OP_TESTPD;
     if (s->pair) {
         fz_rrri(e->code, OP_SHUFPS, s->l, s->tmp, s->s, s->hi, 0xdd);
+        rr(e, OP_PADDD, s->l, s->tmp, s->tmp, s->tmp); /* either sign */
         rk(e, OP_PCMPEQD, s->l, s->tmp, s->tmp, FZ_K_ZERO);
     } else {
-        rk(e, OP_PCMPEQQ, s->l, s->tmp, s->s, FZ_K_ZERO);
+        rr(e, OP_PADDQ, s->l, s->tmp, s->s, s->s);
+        rk(e, OP_PCMPEQQ, s->l, s->tmp, s->tmp, FZ_K_ZERO);
     }
     /* A product of f64 that is zero must have a zero factor; so must a quotient its
      * dividend; the residual of a quotient needs a finite divisor. */
