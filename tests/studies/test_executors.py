@@ -140,7 +140,7 @@ class Dask(Executors):
         from distributed import Client
 
         with Client(cluster) as client:
-            for _ in range(200):
+            for _ in range(1200):
                 for address, keys in client.has_what().items():
                     if any(f"-{name}-" in str(key) for key in keys):
                         nannies = cluster.workers.values()
@@ -260,7 +260,7 @@ class Attempt(Executors):
         """One that waits for another when its worker goes does not begin."""
         self.study()
         first, second = self.start("sample-0002"), None
-        for _ in range(200):
+        for _ in range(1200):
             if self.log("start")["2"]:
                 break
             time.sleep(0.05)
@@ -272,7 +272,7 @@ class Attempt(Executors):
             process.stdin = None
         for process in (first, second):
             assert process.stdout is not None
-            self.assertEqual(process.wait(10), 3)
+            self.assertEqual(process.wait(60), 3)
             process.stdout.close()
         self.assertEqual(self.log("start"), {"1": 1, "2": 1})
 
@@ -280,7 +280,7 @@ class Attempt(Executors):
         """When the worker's pipe closes, the run ends at once and does not count."""
         self.study()
         process = self.start("sample-0002")
-        for _ in range(200):
+        for _ in range(1200):
             if self.log("start")["2"]:
                 break
             time.sleep(0.05)
@@ -288,7 +288,7 @@ class Attempt(Executors):
         assert process.stdin is not None
         process.stdin.close()
         process.stdin = None
-        self.assertEqual(process.wait(10), 3)
+        self.assertEqual(process.wait(60), 3)
         assert process.stdout is not None
         process.stdout.close()
         self.assertFalse(Path(f"/proc/{pid}").exists() and self.alive(pid))
@@ -316,7 +316,7 @@ class Status(Executors):
         with subprocess.Popen(
             words, cwd=self.folder, env=self.env, stderr=subprocess.DEVNULL
         ) as process:
-            for _ in range(400):
+            for _ in range(1200):
                 if self.log("start")["2"]:
                     break
                 time.sleep(0.05)
