@@ -62,6 +62,7 @@ __attribute__((constructor)) static void start(void)
     if (!fz_policy_get()->off) {
         fz_inst_begin();
         fz_torch_seen();
+        fz_report_look();
     }
 }
 

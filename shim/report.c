@@ -14,6 +14,7 @@
 
 #include "callers.h"
 #include "divert.h"
+#include "rewrite/inst.h"
 
 static const char *const reason_name[FZ_REASONS] = {
     "perturbed",          "library",           "scope", "excluded", "not_included",
@@ -110,6 +111,10 @@ static void say_settings(const fz_policy *p)
         "report %s lineage %s",
         p->t_f32, p->t_f64, scope, p->libs ? p->libs : "torch", (uint64_t)p->exclude.n,
         (uint64_t)p->include.n, p->report ? p->report : "none", lineage);
+}
+
+static void say_torch(void)
+{
     fz_say("torch: %s", fz_torch_path());
     for (int s = 0; s < FZ_SYMBOLS; s++)
         if (fz_symbol_table[s].required)
@@ -140,9 +145,22 @@ static void take_file(const fz_policy *p)
     }
 }
 
-void fz_report_begin(void)
+/* Perturbed sites in moved code of this process; of these libraries. */
+static uint64_t moved_sites(unsigned *libs)
 {
-    const fz_policy *p = fz_policy_get();
+    uint64_t n = 0;
+    const fz_inst_library *lib;
+    *libs = 0;
+    for (unsigned i = 0; (lib = fz_inst_library_at(i)); i++)
+        if (!lib->why && lib->perturbed) {
+            n += lib->perturbed;
+            ++*libs;
+        }
+    return n;
+}
+
+static void begin(const fz_policy *p)
+{
     char layers[64];
     fz_text t = {layers, 0, sizeof layers - 1, -1, false};
     atomic_store(&owner, getpid());
@@ -154,13 +172,33 @@ void fz_report_begin(void)
         fz_say("%s mode %s seed %u layers %s isa %s; FUZZY_MODE=off disables", FZ_VERSION,
                p->mode_name, p->seed, *layers ? layers : "none", prism_isa_name(p->isa));
     fz_callers_begin();
+    fz_policy_warn_unknown();
+    if (p->verbose >= 2)
+        say_settings(p);
+}
+
+/* When torch is mapped, or code of a program without it is moved; both may come. */
+void fz_report_begin(void)
+{
+    static atomic_bool begun;
+    const fz_policy *p = fz_policy_get();
+    if (!atomic_exchange(&begun, true))
+        begin(p);
+    if (!atomic_load(&fz_torch_mapped))
+        return;
     if (p->scope & FZ_SCOPE_CONV && !(p->scope & FZ_SCOPE_BLAS) && !fz_conv_known())
         fz_say("warning: FUZZY_SCOPE: convolutions cannot be told from other products in "
                "this "
                "torch; add blas");
-    fz_policy_warn_unknown();
     if (p->verbose >= 2)
-        say_settings(p);
+        say_torch();
+}
+
+void fz_report_look(void)
+{
+    unsigned libs;
+    if (!atomic_load(&fz_torch_mapped) && moved_sites(&libs))
+        fz_report_begin();
 }
 
 /* ---- At exit ----------------------------------------------------------------------- */
@@ -199,6 +237,92 @@ static void json_refused(fz_text *t)
         fz_text_add(t, "}");
     }
     fz_text_add(t, "]");
+}
+
+static void json_function(const char *name, const fz_inst_operations *n, void *arg)
+{
+    fz_text *t = arg;
+    if (!(n->exact | n->left))
+        return;
+    fz_text_add(t, ",\n    {\"function\": ");
+    add_json(t, *name ? name : "[no name]");
+    fz_text_add(t, ", \"perturbed\": %u, \"exact\": %u, \"left\": %u}", n->perturbed,
+                n->exact, n->left);
+}
+
+/* Executed operations, and the functions that had others than perturbed ones; the first
+ * entry is the sum. */
+static void json_operations(fz_text *t, unsigned i)
+{
+    fz_inst_operations sum;
+    if (!fz_inst_operations_of(i, &sum, NULL, NULL))
+        return;
+    fz_text_add(t,
+                ", \"operations\": {\"perturbed\": %u, \"exact\": %u, \"left\": %u},\n"
+                "   \"functions\": [{\"function\": \"\", \"perturbed\": %u, \"exact\": %u, "
+                "\"left\": %u}",
+                sum.perturbed, sum.exact, sum.left, sum.perturbed, sum.exact, sum.left);
+    fz_inst_operations_of(i, &sum, json_function, t);
+    fz_text_add(t, "]");
+}
+
+static void table_operations(fz_text *t, const char *name, unsigned i)
+{
+    fz_inst_operations n;
+    if (!fz_inst_operations_of(i, &n, NULL, NULL))
+        return;
+    uint64_t all = n.perturbed + n.exact + n.left;
+    fz_text_add(t,
+                "  executed in %s: %u operations, perturbed %u (%u.%u %%), exact by rule %u, "
+                "left %u\n",
+                name, all, n.perturbed, all ? n.perturbed * 100 / all : 0,
+                all ? n.perturbed * 1000 / all % 10 : 0, n.exact, n.left);
+}
+
+/* The instruction layer: which libraries, how many instructions. Sites are places in the
+ * code; how often they were executed is not known. */
+static void json_instructions(fz_text *t)
+{
+    const fz_inst_library *lib;
+    fz_text_add(t, ",\n \"instructions\": [");
+    for (unsigned i = 0; (lib = fz_inst_library_at(i)); i++) {
+        fz_text_add(t, "%s\n  {\"library\": ", i ? "," : "");
+        add_json(t, lib->path);
+        fz_text_add(t, ", \"sites\": %u, \"perturbed\": %u, \"exact\": %u, \"left\": [",
+                    lib->sites, lib->why ? 0 : lib->perturbed, lib->exact);
+        for (int k = 0; k < 16 && lib->left[k].why[0]; k++) {
+            fz_text_add(t, "%s{\"why\": ", k ? ", " : "");
+            add_json(t, lib->left[k].why);
+            fz_text_add(t, ", \"sites\": %u}", lib->left[k].sites);
+        }
+        fz_text_add(t, "]");
+        json_operations(t, i);
+        fz_text_add(t, ", \"why\": ");
+        if (lib->why)
+            add_json(t, lib->why);
+        else
+            fz_text_add(t, "null");
+        fz_text_add(t, "}");
+    }
+    fz_text_add(t, "]");
+}
+
+static void table_instructions(fz_text *t)
+{
+    const fz_inst_library *lib;
+    for (unsigned i = 0; (lib = fz_inst_library_at(i)); i++) {
+        const char *slash = strrchr(lib->path, '/'), *name = slash ? slash + 1 : lib->path;
+        if (lib->why) {
+            fz_text_add(t, "  instructions of %s: as they are: %s\n", name, lib->why);
+            continue;
+        }
+        fz_text_add(t, "  instructions of %s: %u sites, perturbed %u, exact by rule %u",
+                    name, lib->sites, lib->perturbed, lib->exact);
+        for (int k = 0; k < 16 && lib->left[k].why[0]; k++)
+            fz_text_add(t, ", %s %u", lib->left[k].why, lib->left[k].sites);
+        fz_text_add(t, "\n");
+        table_operations(t, name, i);
+    }
 }
 
 static void json_rules(fz_text *t)
@@ -347,6 +471,7 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
     }
     fz_text_add(t, "\n ]");
     json_refused(t);
+    json_instructions(t);
     json_rules(t);
     if (p->report_callers)
         json_callers(t);
@@ -379,6 +504,7 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
     for (unsigned i = 0; (name = fz_divert_refused(i, &why)); i++)
         fz_text_add(t, "  %s: native, bound inside torch and not diverted: %s\n", name,
                     why);
+    table_instructions(t);
     if (p->report_callers)
         table_callers(t);
 }
@@ -426,7 +552,8 @@ void fz_report_end(void)
         all.flops[0] += c.flops[0];
         all.flops[1] += c.flops[1];
     }
-    if (!all.calls[FZ_PERTURBED])
+    unsigned libs;
+    if (!all.calls[FZ_PERTURBED] && !moved_sites(&libs))
         fz_say(
             "warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
             "through)",
@@ -455,7 +582,7 @@ void fz_report_forked(void)
     if (lock_fd >= 0)
         close(lock_fd);
     lock_fd = -1;
-    if (!atomic_load(&fz_torch_mapped) || !own_file(p->report))
+    if (!atomic_load(&owner) || !own_file(p->report))
         return;
     fz_report_path(p->report, path, sizeof path - 32);
     fz_callers_forked();

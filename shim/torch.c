@@ -55,9 +55,17 @@ static void *open_torch(const char *path, int flags)
     fz_inst_look();
     if (h && fz_torch_seen())
         dlerror(); /* forget what was asked for in vain */
+    fz_report_look();
     fz_divert_opening = 0;
     fz_slots_refresh();
     return h;
+}
+
+/* Whatever is opened may bring a library in scope along. */
+static bool moves_others(void)
+{
+    const fz_policy *p = fz_policy_get();
+    return p->scope & FZ_SCOPE_INST && p->libs;
 }
 
 /* ---- dlopen ---------------------------------------------------------------------------
@@ -76,7 +84,7 @@ void *fz_before_dlopen(const char *path, int flags)
     const bool seen = fz_torch_seen();
     fz_slots_refresh();
     if (path && strchr(path, '/') && !strchr(path, '$') &&
-        ((!seen && strstr(path, "torch")) || fz_path_in_scope(path)))
+        ((!seen && strstr(path, "torch")) || fz_path_in_scope(path) || moves_others()))
         return (void *)(uintptr_t)open_torch;
     return (void *)(uintptr_t)fz_real_dlopen;
 }
