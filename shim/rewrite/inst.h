@@ -33,6 +33,7 @@ void fz_inst_look(void);
 /* What became of a library, for the report; NULL after the last one. */
 typedef struct fz_inst_library {
     char path[256];
+    uintptr_t base;
     const char *why; /* why it is left as it is; NULL: moved */
     uint64_t sites, perturbed, exact, functions, refused_functions, blocks;
     struct {

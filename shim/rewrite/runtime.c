@@ -545,7 +545,8 @@ bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
     const moved *lib = NULL;
     fz_planfile h;
     for (unsigned k = 0; k < moved_n && out; k++)
-        if (!strncmp(moved_libraries[k]->m.path, out->path, sizeof out->path - 1))
+        if (moved_libraries[k]->m.base == out->base &&
+            !strncmp(moved_libraries[k]->m.path, out->path, sizeof out->path - 1))
             lib = moved_libraries[k];
     *sum = (fz_inst_operations){0};
     if (!lib || !lib->r.counters || !read_header(lib->plan[lib->now], &h))
@@ -628,10 +629,12 @@ static int by_size(const void *a, const void *b)
     return x < y ? 1 : -(x > y);
 }
 
-static bool known(const char *path)
+/* A library that is closed and opened again elsewhere is another one. */
+static bool known(const mapped *m)
 {
     for (unsigned i = 0; i < atomic_load(&library_n); i++)
-        if (!strncmp(libraries[i]->path, path, sizeof libraries[i]->path - 1))
+        if (libraries[i]->base == m->base &&
+            !strncmp(libraries[i]->path, m->path, sizeof libraries[i]->path - 1))
             return true;
     return false;
 }
@@ -654,13 +657,14 @@ static void look(void)
     for (unsigned i = 0; i < l.n; i++) {
         mapped *m = &l.m[i];
         const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
-        if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m->path) ||
+        if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m) ||
             atomic_load(&library_n) == LIBRARIES)
             continue;
         fz_inst_library *lib = calloc(1, sizeof *lib);
         if (!lib)
             break;
         snprintf(lib->path, sizeof lib->path, "%s", m->path);
+        lib->base = m->base;
         lib->why = move(m, variant, lib);
         libraries[atomic_load(&library_n)] = lib;
         atomic_fetch_add(&library_n, 1);
