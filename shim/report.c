@@ -145,18 +145,14 @@ static void take_file(const fz_policy *p)
     }
 }
 
-/* Perturbed sites in moved code of this process; of these libraries. */
-static uint64_t moved_sites(unsigned *libs)
+/* Has the layer moved code that rounds; is there any that it should have moved? */
+static bool any_moved(bool asked)
 {
-    uint64_t n = 0;
     const fz_inst_library *lib;
-    *libs = 0;
     for (unsigned i = 0; (lib = fz_inst_library_at(i)); i++)
-        if (!lib->why && lib->perturbed) {
-            n += lib->perturbed;
-            ++*libs;
-        }
-    return n;
+        if (lib->why ? asked : asked ? lib->sites > lib->exact : lib->perturbed > 0)
+            return true;
+    return false;
 }
 
 static void begin(const fz_policy *p)
@@ -196,8 +192,7 @@ void fz_report_begin(void)
 
 void fz_report_look(void)
 {
-    unsigned libs;
-    if (!atomic_load(&fz_torch_mapped) && moved_sites(&libs))
+    if (!atomic_load(&fz_torch_mapped) && any_moved(true))
         fz_report_begin();
 }
 
@@ -250,6 +245,13 @@ static void json_function(const char *name, const fz_inst_operations *n, void *a
                 n->exact, n->left);
 }
 
+/* Sites that no code of ours counts: what they executed is unknown. */
+static uint64_t unknown_sites(unsigned i)
+{
+    const fz_inst_library *lib = fz_inst_library_at(i);
+    return lib->sites - lib->perturbed - lib->exact;
+}
+
 /* Executed operations, and the functions that had others than perturbed ones; the first
  * entry is the sum. */
 static void json_operations(fz_text *t, unsigned i)
@@ -258,10 +260,11 @@ static void json_operations(fz_text *t, unsigned i)
     if (!fz_inst_operations_of(i, &sum, NULL, NULL))
         return;
     fz_text_add(t,
-                ", \"operations\": {\"perturbed\": %u, \"exact\": %u, \"left\": %u},\n"
-                "   \"functions\": [{\"function\": \"\", \"perturbed\": %u, \"exact\": %u, "
-                "\"left\": %u}",
-                sum.perturbed, sum.exact, sum.left, sum.perturbed, sum.exact, sum.left);
+                ", \"operations\": {\"perturbed\": %u, \"exact\": %u, \"left\": %u}, "
+                "\"unknown_sites\": %u,\n   \"functions\": [{\"function\": \"\", "
+                "\"perturbed\": %u, \"exact\": %u, \"left\": %u}",
+                sum.perturbed, sum.exact, sum.left, unknown_sites(i), sum.perturbed,
+                sum.exact, sum.left);
     fz_inst_operations_of(i, &sum, json_function, t);
     fz_text_add(t, "]");
 }
@@ -273,10 +276,14 @@ static void table_operations(fz_text *t, const char *name, unsigned i)
         return;
     uint64_t all = n.perturbed + n.exact + n.left;
     fz_text_add(t,
-                "  executed in %s: %u operations, perturbed %u (%u.%u %%), exact by rule %u, "
-                "left %u\n",
+                "  executed in %s: %u operations, perturbed %u (%u.%u %% of these), "
+                "exact by rule %u, left %u",
                 name, all, n.perturbed, all ? n.perturbed * 100 / all : 0,
                 all ? n.perturbed * 1000 / all % 10 : 0, n.exact, n.left);
+    if (unknown_sites(i))
+        fz_text_add(t, "; unknown: what %u sites that were not moved executed",
+                    unknown_sites(i));
+    fz_text_add(t, "\n");
 }
 
 /* The instruction layer: which libraries, how many instructions. Sites are places in the
@@ -552,8 +559,7 @@ void fz_report_end(void)
         all.flops[0] += c.flops[0];
         all.flops[1] += c.flops[1];
     }
-    unsigned libs;
-    if (!all.calls[FZ_PERTURBED] && !moved_sites(&libs))
+    if (!all.calls[FZ_PERTURBED] && !any_moved(false))
         fz_say(
             "warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
             "through)",

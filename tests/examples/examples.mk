@@ -8,5 +8,6 @@ $(B)/examples/prism/%: examples/prism/%.c $(B)/libprism.a
 	$(CC) $(CSTD) $(WARN) -O2 -I. -o $@ $< $(B)/libprism.a
 
 .PHONY: check-examples
-check-examples: $(B)/examples/prism/harmonic
-	@HARMONIC=$< python3 -m unittest discover -s tests/examples -t tests/examples
+check-examples: $(B)/examples/prism/harmonic $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
+	@HARMONIC=$< NAS_LIBRARY=$(abspath $(B))/libfuzzytorch.so \
+	    python3 -m unittest discover -s tests/examples -t tests/examples
