@@ -12,6 +12,23 @@ $(B)/tests/rewrite/forms.o: tests/rewrite/forms.S
 $(B)/tests/rewrite/forms: $(FORMS_OBJ) $(B)/libprism.a
 	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
 
-.PHONY: check-rewrite
-check-rewrite: $(B)/tests/rewrite/forms
-	$<
+# Plans are kept between the scripts of a suite; a new planner makes new ones.
+REWRITE_TESTS := test_torch
+REWRITE_SLOW  := test_torch test_ops
+
+.PHONY: check-rewrite check-rewrite-slow
+check-rewrite: all $(B)/tests/rewrite/forms
+	@$(B)/tests/rewrite/forms; status=$$?; \
+	rm -rf $(B)/tests/rewrite/cache; \
+	for t in $(REWRITE_TESTS); do \
+	    echo "tests/rewrite/$$t.py"; \
+	    FZ_TEST_BUILD=$(B) python3 tests/rewrite/$$t.py || status=1; \
+	done; exit $$status
+
+LONG_SUITES += check-rewrite-slow
+check-rewrite-slow: all
+	@status=0; rm -rf $(B)/tests/rewrite/cache; \
+	for t in $(REWRITE_SLOW); do \
+	    echo "tests/rewrite/$$t.py, slow"; \
+	    FZ_TEST_SLOW=1 FZ_TEST_BUILD=$(B) python3 tests/rewrite/$$t.py || status=1; \
+	done; exit $$status
