@@ -213,13 +213,13 @@ static char **clean_environment(void)
     return e;
 }
 
-/* Not a child of the host for long, since its wait() would see it: a child starts it and
- * ends. The end of the planner shows on a pipe, and the plan itself shows how it went. By
- * system calls, past handlers of fork and our own wrappers. */
+/* Its end shows on a pipe, since the host's wait() may take the child's status from us, and
+ * the plan itself shows how it went. By system calls, past handlers of fork and our own
+ * wrappers. */
 static const char *run_planner(char *const *argv)
 {
     int ends[2], status;
-    char **environment = clean_environment();
+    char byte, **environment = clean_environment();
     if (!environment)
         return "no memory";
     if (pipe2(ends, O_CLOEXEC) != 0) {
@@ -228,25 +228,22 @@ static const char *run_planner(char *const *argv)
     }
     pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) {
-        if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) {
-            fcntl(ends[1], F_SETFD, 0);
-            syscall(SYS_execve, argv[0], argv, environment);
-            syscall(SYS_write, ends[1], "x", 1);
-        }
+        fcntl(ends[1], F_SETFD, 0);
+        syscall(SYS_execve, argv[0], argv, environment);
+        syscall(SYS_write, ends[1], "x", 1);
         syscall(SYS_exit_group, 127);
     }
     free(environment);
     close(ends[1]);
     const char *why = pid < 0 ? "the planner cannot be started" : NULL;
     if (pid > 0) {
-        char byte;
         ssize_t n;
-        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-        }
         while ((n = read(ends[0], &byte, 1)) < 0 && errno == EINTR) {
         }
         if (n == 1)
             why = "fuzzytorch-plan cannot be run";
+        while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+        }
     }
     close(ends[0]);
     return why;
