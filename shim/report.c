@@ -559,7 +559,7 @@ void fz_report_end(void)
         all.flops[0] += c.flops[0];
         all.flops[1] += c.flops[1];
     }
-    if (!all.calls[FZ_PERTURBED] && !any_moved(false))
+    if (!all.calls[FZ_PERTURBED] && !any_moved(p->mode == PRISM_NEAREST))
         fz_say(
             "warning: mode %s, but nothing was perturbed in process %d (%u calls passed "
             "through)",

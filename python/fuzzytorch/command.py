@@ -33,6 +33,9 @@ Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stoc
 
   -m, --mode MODE     off, nearest, sr, ud or cestac (default: FUZZY_MODE, else sr)
   -s, --seed SEED     an integer below 2^64, or random (default: FUZZY_SEED, else random)
+      --libs PATTERNS perturb floating-point instructions of these libraries and programs as
+                      well (names or paths with *, commas between; torch; all): sets
+                      FUZZY_LIBS and adds inst to FUZZY_SCOPE
   -n, --samples N     run COMMAND N times, with seeds SEED to SEED+N-1, and print how many
                       digits of the numbers on stdout the samples share
   -j, --jobs JOBS     samples at a time (default 1); each gets cores/JOBS OpenMP threads,
@@ -56,6 +59,8 @@ Runs COMMAND with libfuzzytorch preloaded, so that the PyTorch in it rounds stoc
   report DIR          what a study says: terminal, report.json, report.html
   compare DIR1 DIR2   two studies side by side
   verdict DIR --against OTHER  is a difference inside the numerical noise?
+  prepare [-- COMMAND...]  makes the plans of moved code ahead: of PyTorch, or of COMMAND
+  cache [--clear]     the plans that there are
   doctor              says which calls of a PyTorch are reached, and which are not
   -h, --help          this text
       --version       the version
@@ -70,8 +75,13 @@ a folder of its own: files it writes there are kept and compared.
 #: First words that are, or will be, fuzzyrun's own commands. `fuzzyrun -- report` runs a
 #: program of that name.
 #: A module of a name in fuzzytorch.__all__ would hide the function.
-_MODULES = {"report": "reporting", "compare": "comparing"}
-RESERVED = ("compare", "doctor", "prepare", "report", "status", "verdict")
+_MODULES = {
+    "cache": "plans",
+    "compare": "comparing",
+    "prepare": "preparing",
+    "report": "reporting",
+}
+RESERVED = ("cache", "compare", "doctor", "prepare", "report", "status", "verdict")
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -87,6 +97,7 @@ class _Options:
                 [
                     "mode=",
                     "seed=",
+                    "libs=",
                     "samples=",
                     "jobs=",
                     "output=",
@@ -107,6 +118,7 @@ class _Options:
             raise FuzzyError(f"{error} (fuzzyrun --help lists the options)") from None
         self.mode: str | None = None
         self.seed: str | None = None
+        self.libs: str | None = None
         self.count: int | None = None
         self.jobs: int | None = None
         self.output: str | None = None
@@ -131,6 +143,9 @@ class _Options:
         elif option in ("-s", "--seed"):
             launch.parse_seed(value)
             self.seed = value
+        elif option == "--libs":
+            launch.choose_libraries(value, os.environ)
+            self.libs = value
         elif option in ("-n", "--samples"):
             self.count = _integer(value, "number of samples", 1)
         elif option in ("-j", "--jobs"):

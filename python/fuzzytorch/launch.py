@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 import struct
+import sys
 import tempfile
 from collections.abc import Iterator, MutableMapping, Sequence
 from pathlib import Path
@@ -164,6 +165,39 @@ def preload(env: MutableMapping[str, str], library: Path) -> None:
         env["LD_PRELOAD"] = f"{there}:{entry}" if there.strip(" :") else entry
 
 
+def choose_libraries(patterns: str | None, env: MutableMapping[str, str]) -> None:
+    """Add the instruction layer to the scope in `env`, for these libraries and torch's."""
+    scope = env.get("FUZZY_SCOPE") or "blas,lapack,conv,math"
+    if "inst" not in scope.split(","):
+        scope += ",inst"
+    env["FUZZY_SCOPE"] = scope
+    if patterns is None:
+        return
+    words = patterns.split(",")
+    if not all(words):
+        raise FuzzyError(f"libs {patterns!r}: names or patterns with commas, or all")
+    if "all" in words:
+        env["FUZZY_LIBS"] = "all"
+    else:
+        env["FUZZY_LIBS"] = ",".join(words if "torch" in words else ["torch", *words])
+
+
+def is_static(program: str) -> bool:
+    """Return whether a program is an ELF file that no dynamic linker loads."""
+    try:
+        with open(program, "rb") as file:
+            head = file.read(64)
+            if len(head) < 64 or head[:6] != b"\x7fELF\x02\x01":
+                return False
+            at, size, count = struct.unpack_from("<Q14xHH", head, 32)
+            file.seek(at)
+            table = file.read(size * count)
+    except OSError:
+        return False
+    kinds = {struct.unpack_from("<I", table, k * size)[0] for k in range(count)}
+    return 3 not in kinds  # PT_INTERP
+
+
 def check_mode(mode: str) -> str:
     """Return `mode` if the library takes it."""
     if mode not in MODES:
@@ -213,6 +247,11 @@ def run(command: Sequence[str], mode: str | None, seed: str | None) -> NoReturn:
         env["FUZZY_SEED"] = seed
     path = find_command(command)
     preload(env, find_library())
+    if is_static(path):
+        print(
+            f"fuzzyrun: warning: {path} is statically linked: nothing in it is perturbed",
+            file=sys.stderr,
+        )
     try:
         os.execve(path, list(command), env)
     except OSError as error:

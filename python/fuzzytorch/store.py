@@ -142,6 +142,17 @@ class Run:
                 continue
         return calls
 
+    def moved(self) -> int:
+        """Return the perturbed sites of the instruction layer in the library's reports."""
+        sites = 0
+        for path in self.folder.glob("report.json*"):
+            try:
+                rows = json.loads(path.read_text(encoding="utf-8"))["instructions"]
+                sites += sum(int(row["perturbed"]) for row in rows)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+        return sites
+
     def text(self) -> str:
         """Return its stdout, with its own folder's path put back to a name common to all."""
         text = (self.folder / "stdout").read_text(encoding="utf-8", errors="replace")
@@ -177,7 +188,8 @@ class Store:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             foreign = not self.manifest.exists() and any(
-                p.name not in ("lock", "study.json.new", JOBS) for p in self.path.iterdir()
+                p.name not in ("lock", "study.json.new", JOBS)
+                for p in self.path.iterdir()
             )
             if foreign:
                 raise FuzzyError(

@@ -200,11 +200,17 @@ def file_lines(samples: Sequence[Run]) -> list[str]:
 
 
 def unperturbed(samples: Sequence[Run]) -> list[Run]:
-    """Return the finished samples that were to be perturbed and show no perturbed call."""
+    """Return the finished samples that were to be perturbed and show no sign of it.
+
+    A sign is a perturbed call, or a perturbed site in moved code.
+    """
     return [
         run
         for run in samples
-        if run.ok and run.status["mode"] != "off" and not run.perturbed()
+        if run.ok
+        and run.status["mode"] != "off"
+        and not run.perturbed()
+        and not run.moved()
     ]
 
 

@@ -28,6 +28,11 @@ static const char *const exact_patterns[] = {
 #include "exact.def"
 };
 
+static const char *const exact_libraries[] = {
+#define FZ_EXACT_LIBRARY(pattern, why) pattern,
+#include "exact.def"
+};
+
 /* Not moved at all: the library layer serves them, or nothing calls them on this CPU. */
 static const char *const unwanted[] = {
 #define FZ_UNWANTED(pattern, why) pattern,
@@ -45,14 +50,16 @@ static bool matches(const char *const *patterns, size_t n, const char *name)
     return false;
 }
 
+static const char *library;
+
 static bool exact(const char *name, void *arg)
 {
     (void)arg;
-    return matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name) ||
+    return matches(exact_libraries, sizeof exact_libraries / sizeof *exact_libraries,
+                   library) ||
+           matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name) ||
            matches((const char *const *)rules, (size_t)rule_n, name);
 }
-
-static const char *library;
 
 static bool wants(const char *name, void *arg)
 {

@@ -191,9 +191,7 @@ class Errors(FuzzyrunCase):
             self.assert_error(self.fuzzyrun(*option, "true"), 2, option[0], "-n")
 
     def test_reserved_words(self) -> None:
-        self.assert_error(
-            self.fuzzyrun("prepare", "x"), 2, "prepare", "fuzzyrun -- prepare"
-        )
+        self.assert_error(self.fuzzyrun("cache", "x"), 2, "cache", "--clear")
         program = self.folder / "report"
         program.write_text("#!/bin/sh\necho ran\n", encoding="utf-8")
         program.chmod(0o755)
