@@ -1,0 +1,79 @@
+"""Random C++ programs under the instruction layer: equal to native where nothing is rounded.
+
+SPDX-License-Identifier: Apache-2.0
+
+A program from programs.py is compiled in one of several ways and run as its own main program:
+as it is moved, by the definition to nearest, and by sr's code to nearest, each with the same
+output as without the layer; sr gives another. FZ_TEST_SLOW=1 runs many more.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from layer import (
+    DEFINITION,
+    IDENTITY,
+    SR_TO_NEAREST,
+    TRAPS,
+    can_move,
+    environment,
+    ours,
+    run,
+)
+from programs import Generator
+
+# Contraction is off in half of them: f32 fma by way of f64 rounds twice (SR_TO_NEAREST).
+WAYS = [
+    ["-O0"],
+    ["-O1", "-mavx2", "-mfma", "-ffp-contract=off"],
+    ["-O2"],
+    ["-O3", "-mavx2", "-mfma", "-ffp-contract=off"],
+    ["-O2", "-mavx2", "-mfma"],
+    ["-O3"],
+    ["-O0", "-mavx2", "-mfma", "-ffp-contract=off"],
+    ["-Os", "-mavx", "-fno-pie", "-no-pie"],
+]
+COMPILERS = [c for c in ("g++", "clang++") if shutil.which(c)]
+PROGRAMS = 64 if os.environ.get("FZ_TEST_SLOW") == "1" else 8
+
+
+@unittest.skipUnless(can_move(), "this CPU lacks avx2, fma or aes")
+class Programs(unittest.TestCase):
+    """One program a way."""
+
+    def check(self, folder: Path, seed: int) -> None:
+        """Generate, compile and compare one program."""
+        way = WAYS[seed % len(WAYS)]
+        compiler = COMPILERS[seed // len(WAYS) % len(COMPILERS)]
+        source, program = folder / f"p{seed}.cc", folder / f"program{seed}"
+        source.write_text(Generator(seed).program(), encoding="utf-8")
+        subprocess.run([compiler, *way, "-w", "-o", program, source], check=True)
+        scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(folder / "plans")}
+        native = run([program], environment()).stdout
+        variants = [{**IDENTITY, **TRAPS}, {**DEFINITION, **TRAPS}]
+        contracted = "-mfma" in way and "-ffp-contract=off" not in way
+        if not contracted:
+            variants.append({**SR_TO_NEAREST, **TRAPS})
+        for variant in variants:
+            got = run([program], ours(**scope, **variant))
+            self.assertEqual(got.stdout, native, (compiler, way, variant))
+        noisy = run([program], ours(**scope, FUZZY_MODE="sr"))
+        self.assertNotEqual(noisy.stdout, native)
+        self.assertEqual(len(noisy.stdout.splitlines()), len(native.splitlines()))
+
+    def test_programs(self) -> None:
+        """All of them."""
+        with tempfile.TemporaryDirectory() as folder:
+            for seed in range(PROGRAMS):
+                with self.subTest(seed=seed, way=WAYS[seed % len(WAYS)]):
+                    self.check(Path(folder), seed)
+
+
+if __name__ == "__main__":
+    unittest.main()
