@@ -14,8 +14,19 @@ import functools
 import os
 import unittest
 
-from layer import DEFINITION, IDENTITY, PYTHONS, SR_TO_NEAREST, TRAPS, HERE
-from layer import can_move, environment, ours, run, said
+from layer import (
+    DEFINITION,
+    HERE,
+    IDENTITY,
+    PYTHONS,
+    SR_TO_NEAREST,
+    TRAPS,
+    can_move,
+    environment,
+    ours,
+    run,
+    said,
+)
 
 EMPTY = ("libtorch_global_deps.so", "libtorch.so")
 SLOW = os.environ.get("FZ_TEST_SLOW") == "1"
@@ -116,6 +127,11 @@ class Debian(Torch):
     """The same on a stripped library."""
 
     python = "debian"
+
+    @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
+    def test_sr_to_nearest(self) -> None:
+        """As on the wheel."""
+        super().test_sr_to_nearest()
 
     @unittest.expectedFailure
     def test_random_numbers(self) -> None:

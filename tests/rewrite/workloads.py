@@ -26,7 +26,7 @@ def digest(value: object) -> str:
     for t in value if isinstance(value, (list, tuple)) else [value]:
         t = t.detach().contiguous().reshape(-1)
         if t.dtype.is_floating_point:  # NaN is NaN
-            t = t.masked_fill(t != t, float("nan"))
+            t = t.masked_fill(torch.isnan(t), float("nan"))
         h.update(f"{t.dtype}".encode())
         if t.numel():
             if t.dtype == torch.bfloat16 or t.dtype == torch.float16:
@@ -130,14 +130,61 @@ def training() -> Iterator[Case]:
         )
 
 
-UNARY = (
-    "neg abs sqrt rsqrt reciprocal exp exp2 expm1 log log1p log2 sin cos tan tanh sigmoid erf "
-    "erfinv lgamma digamma floor frac square atan asinh i0 sinc nan_to_num"
-).split()
-BINARY = "add sub mul div atan2 fmod remainder maximum hypot true_divide".split()
-REDUCE = (
-    "sum mean prod var std logsumexp cumsum cumprod softmax log_softmax amax".split()
-)
+UNARY = [
+    "neg",
+    "abs",
+    "sqrt",
+    "rsqrt",
+    "reciprocal",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "sin",
+    "cos",
+    "tan",
+    "tanh",
+    "sigmoid",
+    "erf",
+    "erfinv",
+    "lgamma",
+    "digamma",
+    "floor",
+    "frac",
+    "square",
+    "atan",
+    "asinh",
+    "i0",
+    "sinc",
+    "nan_to_num",
+]
+BINARY = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "atan2",
+    "fmod",
+    "remainder",
+    "maximum",
+    "hypot",
+    "true_divide",
+]
+REDUCE = [
+    "sum",
+    "mean",
+    "prod",
+    "var",
+    "std",
+    "logsumexp",
+    "cumsum",
+    "cumprod",
+    "softmax",
+    "log_softmax",
+    "amax",
+]
 SHAPED = {
     "layer_norm": lambda x: F.layer_norm(x, x.shape[-1:], eps=1e-5),
     "gelu": F.gelu,

@@ -1,0 +1,208 @@
+"""Processes under the instruction layer: exceptions, signals, caches in trouble.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from layer import HERE, PYTHONS, can_move, environment, ours, run, said
+
+SLOW = os.environ.get("FZ_TEST_SLOW") == "1"
+#: Prints what tells whether torch was perturbed, the same each time under one seed.
+TORCH = """\
+import torch
+torch.set_num_threads(1)
+x = torch.arange(1, 2001) / 7
+print((x / 3).double().sum().item().hex())
+"""
+#: Training with a timer that interrupts it a thousand times a second.
+TIMED = """\
+import signal, sys
+sys.path.insert(0, sys.argv[1])
+import torch, workloads
+ticks = 0
+def tick(*_):
+    global ticks
+    ticks += 1
+signal.signal(signal.SIGPROF, tick)
+if sys.argv[2] == "timer":
+    signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+torch.set_num_threads(1)
+for _ in range(3):
+    for name, f in workloads.training():
+        torch.manual_seed(5)
+        print(name, workloads.digest(f()))
+signal.setitimer(signal.ITIMER_PROF, 0)
+assert ticks > 50 or sys.argv[2] != "timer", ticks
+"""
+
+
+@unittest.skipUnless(can_move(), "this CPU lacks avx2, fma or aes")
+class Process(unittest.TestCase):
+    """A scratch folder, and a small program with moved code."""
+
+    def setUp(self) -> None:
+        """Make the folder; compile the program."""
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = Path(scratch.name).resolve()
+        self.cache = self.folder / "plans"
+        self.program = self.folder / "throws"
+        source = HERE / "throws.cc"
+        subprocess.run(
+            ["g++", "-O2", "-pthread", "-o", self.program, source], check=True
+        )
+        self.native = run([self.program], environment()).stdout
+
+    def small(self, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run the program under the layer; it must end well."""
+        scope = {"FUZZY_LIBS": self.program.name, "FUZZY_CACHE": str(self.cache)}
+        return run([self.program], ours(**{**scope, **env}))
+
+    def plan(self) -> Path:
+        """Return the only plan in the cache."""
+        (plan,) = self.cache.glob("throws-*.plan")
+        return plan
+
+    def exceptions(self, *arguments: str) -> None:
+        """Assert that all are caught in each of four threads."""
+        scope = {"FUZZY_LIBS": self.program.name, "FUZZY_CACHE": str(self.cache)}
+        for mode in ("nearest", "sr", "ud", "cestac"):
+            env = ours(**scope, FUZZY_MODE=mode)
+            done = run([self.program, *arguments], env, check=False)
+            self.assertEqual(done.returncode, 0, (mode, done.stderr))
+            self.assertTrue(done.stdout.startswith("caught"), (mode, done.stdout))
+            self.assertEqual(done.stdout == self.native, mode == "nearest", mode)
+            self.assertEqual(said(done.stderr), [])
+
+    def test_exceptions(self) -> None:
+        """10,000 in each of four threads, with SIGPROF at 1 kHz."""
+        self.exceptions("timer")
+
+    @unittest.expectedFailure
+    def test_handler_that_rounds(self) -> None:
+        """Not so: a handler's moved code overwrites what the interrupted code has lent."""
+        self.exceptions("timer", "rounds")
+
+    @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
+    def test_timer(self) -> None:
+        """SIGPROF at 1 kHz does not change a training run under one seed."""
+        texts = [
+            run([PYTHONS["wheel"], "-c", TIMED, HERE, timer], ours()).stdout
+            for timer in ("timer", "none")
+        ]
+        self.assertEqual(*texts)
+
+    def test_damaged(self) -> None:
+        """A damaged, cut, foreign or writable plan is made anew; results stay."""
+        self.small()
+        whole, noisy = self.plan().read_bytes(), self.small().stdout
+
+        def flip(at: int) -> bytes:
+            return whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+
+        for bad in (
+            b"", whole[:4096], whole[:-1], whole + b"x", flip(0), flip(70),
+            flip(len(whole) // 2), flip(len(whole) - 1), os.urandom(len(whole)),
+        ):  # fmt: skip
+            self.plan().write_bytes(bad)
+            done = self.small()
+            self.assertEqual(done.stdout, noisy)
+            self.assertEqual(self.plan().read_bytes(), whole)
+        self.plan().chmod(0o666)
+        self.assertEqual(self.small().stdout, noisy)
+        self.assertEqual(self.plan().stat().st_mode & 0o022, 0)
+        plan = self.plan()
+        plan.rename(self.folder / "elsewhere")
+        plan.symlink_to(self.folder / "elsewhere")
+        self.assertEqual(self.small().stdout, noisy)
+
+    def test_no_home(self) -> None:
+        """Without a folder to write to, plans are made for the process alone."""
+        noisy = self.small().stdout
+        home = self.folder / "home"
+        home.mkdir()
+        home.chmod(0o500)
+        if os.access(home, os.W_OK):  # root writes anywhere but there
+            home = Path("/proc/none")
+        done = self.small(FUZZY_CACHE="", XDG_CACHE_HOME="", HOME=str(home))
+        self.assertEqual(done.stdout, noisy)
+        self.assertEqual(said(done.stderr), [])
+
+    def test_full_disk(self) -> None:
+        """Where a plan cannot be written, it is said and the program runs as it is."""
+        scope = {"FUZZY_LIBS": self.program.name, "FUZZY_CACHE": str(self.cache)}
+
+        def limit() -> None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+        done = subprocess.run(
+            [self.program], env=ours(**scope), preexec_fn=limit, capture_output=True,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stdout), (0, self.native), done.stderr)
+        self.assertIn("left as they are", done.stderr)
+        self.assertEqual(list(self.cache.glob("*.plan")), [])
+        self.assertEqual(list(self.cache.glob("*.new")), [])
+
+    def torch(self) -> subprocess.Popen[str]:
+        """Start torch on a cold cache of its own."""
+        return subprocess.Popen(
+            [PYTHONS["wheel"], "-c", TORCH],
+            env=ours(FUZZY_CACHE=str(self.cache), FUZZY_VERBOSE="1"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
+    def test_cold_starts(self) -> None:
+        """20 at once on one cold cache: one plans, others wait, all give the same."""
+        all_of_them = [self.torch() for _ in range(20)]
+        planners = 0
+        while any(p.poll() is None for p in all_of_them):
+            planners = max(planners, self.planners())
+            time.sleep(0.02)
+        ends = [(p.returncode, *p.communicate()) for p in all_of_them]
+        self.assertEqual({e[0] for e in ends}, {0}, ends)
+        self.assertEqual(len({e[1] for e in ends}), 1, ends)
+        self.assertEqual(planners, 1)
+        self.assertEqual(list(self.cache.glob("*.new")), [])
+
+    def planners(self) -> int:
+        """Return how many planners write to this cache."""
+        n = 0
+        for line in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = line.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            n += words[0].endswith(b"fuzzytorch-plan") and any(
+                w.startswith(os.fsencode(self.cache)) for w in words
+            )
+        return n
+
+    def test_killed(self) -> None:
+        """A process that is killed while its plan is made leaves a cache that works."""
+        p = self.torch()
+        while p.poll() is None and not self.planners():
+            time.sleep(0.01)
+        self.assertIsNone(p.poll())
+        p.kill()
+        p.communicate()
+        two = [self.torch() for _ in range(2)]
+        ends = [(q.communicate()[0], q.returncode) for q in two]
+        self.assertEqual(ends[0], ends[1])
+        self.assertEqual(ends[0][1], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
