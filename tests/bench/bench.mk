@@ -19,9 +19,15 @@ bench: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so $(B)/tests/bench/local \
        $(B)/tests/bench/libm
 	@$(PY_WHEEL) tests/bench/bench.py $(BENCH) $(B)
 	@python3 tests/bench/libm.py $(B)/tests/bench/libm $(B)/libfuzzytorch.so
+	@$(MAKE) --no-print-directory bench-inst
 	@$(MAKE) --no-print-directory bench-programs
 
 # Plain C and Fortran programs under the instruction layer.
 .PHONY: bench-programs
 bench-programs: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 	@python3 tests/bench/programs.py $(B)
+
+# What torch computes in line.
+.PHONY: bench-inst
+bench-inst: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
+	@$(PY_WHEEL) tests/bench/inst.py $(BENCH) $(B)
