@@ -94,6 +94,37 @@ unsigned fz_insn_operations(const ZydisDecodedInstruction *x)
     return bytes / (c.f64 || c.op == FZ_INST_F64_F32 ? 8 : 4) * each;
 }
 
+bool fz_insn_x87(const ZydisDecodedInstruction *x)
+{
+    switch (x->mnemonic) {
+    case ZYDIS_MNEMONIC_FADD:
+    case ZYDIS_MNEMONIC_FADDP:
+    case ZYDIS_MNEMONIC_FIADD:
+    case ZYDIS_MNEMONIC_FSUB:
+    case ZYDIS_MNEMONIC_FSUBP:
+    case ZYDIS_MNEMONIC_FISUB:
+    case ZYDIS_MNEMONIC_FSUBR:
+    case ZYDIS_MNEMONIC_FSUBRP:
+    case ZYDIS_MNEMONIC_FISUBR:
+    case ZYDIS_MNEMONIC_FMUL:
+    case ZYDIS_MNEMONIC_FMULP:
+    case ZYDIS_MNEMONIC_FIMUL:
+    case ZYDIS_MNEMONIC_FDIV:
+    case ZYDIS_MNEMONIC_FDIVP:
+    case ZYDIS_MNEMONIC_FIDIV:
+    case ZYDIS_MNEMONIC_FDIVR:
+    case ZYDIS_MNEMONIC_FDIVRP:
+    case ZYDIS_MNEMONIC_FIDIVR:
+    case ZYDIS_MNEMONIC_FSQRT: return true;
+    default: return false;
+    }
+}
+
+bool fz_insn_counts(const ZydisDecodedInstruction *x)
+{
+    return fz_insn_rounds(x) || fz_insn_x87(x);
+}
+
 const char *fz_insn_op_name(enum fz_inst_op op)
 {
     static const char *const names[FZ_INST_OPS] = {

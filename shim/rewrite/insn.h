@@ -22,6 +22,10 @@ fz_class fz_insn_class(ZydisMnemonic m);
 /* Does it round? What counts as a floating-point operation in the report. */
 bool fz_insn_rounds(const ZydisDecodedInstruction *x);
 
+/* Does x87 arithmetic, which is never moved; one of both, for the scan. */
+bool fz_insn_x87(const ZydisDecodedInstruction *x);
+bool fz_insn_counts(const ZydisDecodedInstruction *x);
+
 /* Operations of one execution: an fma is two, a conversion one, each times its lanes. */
 unsigned fz_insn_operations(const ZydisDecodedInstruction *x);
 

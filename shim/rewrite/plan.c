@@ -34,6 +34,7 @@ typedef struct insn {
     uint8_t length, kind, disp_at, condition;
     uint8_t flags_read, flags_set; /* of the six status flags */
     bool no_flags;                 /* calls and returns: flags are dead there */
+    bool x87;
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
 } insn;
@@ -181,6 +182,7 @@ static void describe(insn *out, const ZydisDecodedInstruction *x,
         out->disp_at = x->raw.disp.offset;
         out->target = at + x->length + (uint64_t)x->raw.disp.value;
     }
+    out->x87 = fz_insn_x87(x);
     if (fz_insn_rounds(x))
         out->kind = SITE;
 }
@@ -894,6 +896,11 @@ static void plan_function(worker *w, const fz_function *f)
         return;
     }
     bool exact = w->rq->exact && w->rq->exact(f->name, w->rq->arg);
+    for (size_t k = 0; k < w->insn_n; k++)
+        if (w->insns[k].x87) {
+            out->counts.sites++;
+            count_left(&out->counts, "x87", 1);
+        }
     w->wide = f->vex && uses_ymm(w);
     w->emit.wide = w->wide;
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots

@@ -284,7 +284,7 @@ int main(int argc, char **argv)
     size_t size = 0;
     const char *why = fz_image_open(&image, argv[1]);
     if (!why) {
-        fz_image_scan(&image, wants, NULL, fz_insn_rounds, rq.threads, progress);
+        fz_image_scan(&image, wants, NULL, fz_insn_counts, rq.threads, progress);
         why = fz_plan_make(&plan, &rq);
     }
     if (!why)

@@ -101,6 +101,16 @@ class Plans(unittest.TestCase):
                 }
                 self.assertGreater(len(seen), 3)
 
+    def test_x87_is_named(self) -> None:
+        self.compile("long", "-O2", "-mfpmath=387")
+        done = self.fuzzyrun(
+            "--libs", "long", "./long", FUZZY_REPORT=str(self.folder / "r.json")
+        )
+        (row,) = json.loads((self.folder / "r.json").read_text())["instructions"]
+        self.assertEqual([entry["why"] for entry in row["left"]], ["x87"])
+        self.assertEqual(row["perturbed"], 0)
+        self.assertIn("nothing was perturbed", done.stderr)
+
     def test_prepare_and_cache(self) -> None:
         done = self.fuzzyrun("prepare", "--libs", "sum", "--", "./sum")
         self.assertEqual(done.returncode, 0, done.stderr)
