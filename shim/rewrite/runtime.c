@@ -360,8 +360,9 @@ typedef struct room {
  * distance is part of a plan. */
 static bool reserve(room *r, const mapped *m)
 {
-    size_t v = power_of_two(m->text_size);
-    r->variant = v < 0x400000 ? 0x400000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v;
+    /* Small numerical libraries grow most. */
+    size_t v = power_of_two(4 * m->text_size);
+    r->variant = v < 0x80000 ? 0x80000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v;
     r->table = r->variant / 8;
     r->size = r->table + FZ_VARIANTS * r->variant;
     r->counters = 0;
@@ -370,8 +371,9 @@ static bool reserve(room *r, const mapped *m)
         r->size += r->table;
     }
     int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
-    for (int i = 0; i < 64; i++) {
-        int64_t step = (int64_t)(i / 2) * 0x4000000;
+    int64_t apart = (int64_t)(r->size + 0x1fffff) / 0x200000 * 0x200000;
+    for (int i = 0; i < 1200; i++) {
+        int64_t step = i / 2 * apart;
         int64_t d = i % 2 == 0 ? -INT64_C(0x30000000) - step
                                : (int64_t)(m->text_end + 0xfffffff) / 0x10000000 * 0x10000000 +
                                      step;
@@ -717,9 +719,13 @@ void fz_inst_begin(void)
     if (!(p->scope & FZ_SCOPE_INST))
         return;
     fz_self(); /* the main thread's strand */
-    /* EVEX code is not moved: have torch run its AVX2 kernels, which are. */
-    if (__builtin_cpu_supports("avx512f"))
+    /* EVEX code is not moved: have torch run its AVX2 kernels, which are; OpenBLAS, where
+     * other libraries are in scope, its. */
+    if (__builtin_cpu_supports("avx512f")) {
         setenv("ATEN_CPU_CAPABILITY", "avx2", 0);
+        if (p->libs)
+            setenv("OPENBLAS_CORETYPE", "Haswell", 0);
+    }
     fz_policy_subscribe(changed);
     fz_inst_look();
 }
