@@ -14,6 +14,7 @@ $(B)/tests/rewrite/forms: $(FORMS_OBJ) $(B)/libprism.a
 
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
 REWRITE_TESTS := test_torch test_laws test_programs test_process
+SUITES += check-rewrite-scan
 REWRITE_SLOW  := test_torch test_programs test_process test_ops
 
 .PHONY: check-rewrite check-rewrite-slow
@@ -31,4 +32,6 @@ check-rewrite-slow: all
 	for t in $(REWRITE_SLOW); do \
 	    echo "tests/rewrite/$$t.py, slow"; \
 	    FZ_TEST_SLOW=1 FZ_TEST_BUILD=$(B) python3 tests/rewrite/$$t.py || status=1; \
-	done; exit $$status
+	done; \
+	$(PY_WHEEL) tests/rewrite/test_switch.py --lib $(B)/libfuzzytorch.so || status=1; \
+	exit $$status
