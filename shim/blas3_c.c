@@ -12,7 +12,16 @@
 #define SYRK_TRANS "NT"
 #define MIXED(routine) JOIN(cs, routine, _)
 #define NORM(routine) JOIN(sc, routine, _)
-#include "blas3_tmpl.h"
+#define TRI_KIND m
+#define TRI_LETTER "M"
+#include "blas3_triangular_tmpl.h"
+#define TRI_KIND s
+#define TRI_LETTER "S"
+#include "blas3_triangular_tmpl.h"
+#define HERMITIAN 0
+#include "blas3_symmetric_tmpl.h"
+#define HERMITIAN 1
+#include "blas3_symmetric_tmpl.h"
 #include "blas3_level2_tmpl.h"
 #include "blas3_complex_tmpl.h"
 #include "blas3_complex2_tmpl.h"

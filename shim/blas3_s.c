@@ -10,6 +10,13 @@
 #define UPPER "S"
 #define COUNT 1 /* real multiply-adds that one of T takes */
 #define SYRK_TRANS "NTC"
-#include "blas3_tmpl.h"
+#define TRI_KIND m
+#define TRI_LETTER "M"
+#include "blas3_triangular_tmpl.h"
+#define TRI_KIND s
+#define TRI_LETTER "S"
+#include "blas3_triangular_tmpl.h"
+#define HERMITIAN 0
+#include "blas3_symmetric_tmpl.h"
 #include "blas3_level2_tmpl.h"
 #include "blas3_real_tmpl.h"
