@@ -144,7 +144,7 @@ static fz_slow *slow_new(fz_emit *e)
 /* What an operation is to the code that rounds it. */
 typedef struct site {
     int op; /* ADD … FMA and the conversions: transformed operands */
-    bool f64, scalar, minus_product, minus_addend, legacy;
+    bool f64, scalar, minus_product, minus_addend;
     int a, b, c;        /* vector registers */
     int result, merge;  /* merge: whose upper lanes a scalar result keeps */
     int load;           /* a, b or c, if it is to be loaded from `mem` first, else -1 */
@@ -175,7 +175,7 @@ static fz_slow *leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar)
     else
         rr(e, test, l, y, 0, y);
     fz_slow *s = slow_new(e);
-    s->jumps[0] = fz_jump_if(e->code, FZ_IF_NOT_ZERO, FZ_FIX_HERE, 0);
+    s->jump = fz_jump_if(e->code, FZ_IF_NOT_ZERO, FZ_FIX_HERE, 0);
     s->resume = e->code->n;
     s->y = y;
     s->l = l;
@@ -225,7 +225,7 @@ void fz_emit_cold(fz_emit *e)
     fz_code *c = e->code;
     for (size_t i = 0; i < e->slow_n && !c->failed; i++) {
         fz_slow *s = &e->slow[i];
-        fz_fix_here(c, s->jumps[0]);
+        fz_fix_here(c, s->jump);
         if (s->zeros)
             cold_zeros(e, s);
         fz_mov_tls(c, 0x89, 0, TLS(e, rax));
@@ -255,15 +255,9 @@ void fz_emit_cold(fz_emit *e)
 static void finish(fz_emit *e, const site *s, int r, int packed_l)
 {
     if (s->scalar)
-        rr(e, s->f64 && s->op != FZ_INST_F64_F32 ? OP_MOVSD : OP_MOVSS, 0, s->result,
-           s->merge, r);
+        rr(e, s->f64 ? OP_MOVSD : OP_MOVSS, 0, s->result, s->merge, r);
     else
         mov(e, packed_l, s->result, r);
-}
-
-static bool gives_f64(const site *s)
-{
-    return s->f64;
 }
 
 /* Always the definition. */
@@ -272,10 +266,9 @@ static void by_definition(fz_emit *e, const site *s)
     int r = s->scalar ? e->temp[0] : s->result;
     fz_slow *w = slow_new(e);
     w->site = descriptor(e, s, r);
-    w->jumps[0] = fz_jump(e->code, FZ_FIX_HERE, 0);
+    w->jump = fz_jump(e->code, FZ_FIX_HERE, 0);
     w->back = e->code->n;
-    if (s->scalar)
-        rr(e, gives_f64(s) ? OP_MOVSD : OP_MOVSS, 0, s->result, s->merge, r);
+    finish(e, s, r, 0); /* a packed one is there already */
 }
 
 /* ---- f32 by sr: in f64 ------------------------------------------------------------------ */
@@ -467,7 +460,7 @@ static void sr_f32(fz_emit *e, const site *s)
     if (w)
         w->back = e->code->n;
     if (s->scalar)
-        rr(e, OP_MOVSS, 0, s->result, s->merge, lo);
+        finish(e, s, lo, 0);
     if (test)
         flags_restore(e);
 }
@@ -604,7 +597,7 @@ static void sr_f64(fz_emit *e, const site *s)
         mov(e, l, s->result, x);
     w->back = e->code->n;
     if (s->scalar)
-        rr(e, OP_MOVSD, 0, s->result, s->merge, x);
+        finish(e, s, x, 0);
     flags_restore(e);
 }
 
@@ -818,7 +811,7 @@ static void from_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
         rr(e, OP_CVTSD2SS, 0, y, y, y);
     }
     w->back = e->code->n;
-    rr(e, s->f64 ? OP_MOVSD : OP_MOVSS, 0, s->result, s->merge, y);
+    finish(e, s, y, 0);
     flags_restore(e);
 }
 
@@ -833,7 +826,7 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     int loaded = e->temp[need - 1], extra = e->temp[need - 2], extra2 = e->temp[need - 3];
     site s = {.op = c.op, .f64 = c.f64, .scalar = c.scalar,
               .minus_product = c.minus_product, .minus_addend = c.minus_addend,
-              .legacy = !vex, .load = -1};
+              .load = -1};
     s.l = vex && x->raw.vex.L;
     s.result = fz_vector_register(operand[0].reg.value);
     s.merge = vex && c.scalar && last >= 2 ? fz_vector_register(operand[1].reg.value)

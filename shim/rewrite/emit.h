@@ -15,12 +15,12 @@ void fz_emit_stub(fz_code *c, int32_t tls, bool wide);
 enum { FZ_TEMPS = 10 };
 
 typedef struct fz_slow {
-    size_t jumps[2], back; /* fixes that lead here (second 0: none); where to go on */
+    size_t jump, back;     /* the fix that leads here; where to go on */
     size_t resume;         /* after the in-line check */
     bool zeros;            /* first look whether only zeros failed the check */
     fz_inst_site site;
-    bool pair, sure;       /* halves in two registers; no check, always the definition */
-    int s, hi, y, tmp, p, yp;
+    bool pair;             /* halves in two registers */
+    int s, hi, y, tmp, p;
     int l;
     bool scalar;
     bool flags_saved; /* in rax */

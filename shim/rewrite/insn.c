@@ -124,12 +124,3 @@ bool fz_insn_counts(const ZydisDecodedInstruction *x)
 {
     return fz_insn_rounds(x) || fz_insn_x87(x);
 }
-
-const char *fz_insn_op_name(enum fz_inst_op op)
-{
-    static const char *const names[FZ_INST_OPS] = {
-        "none", "add", "sub", "mul", "div", "sqrt", "fma", "fmaddsub", "addsub", "hadd",
-        "hsub", "f64 to f32", "i32 to f32", "int to f32", "int to f64", "f32 to f16",
-        "dot"};
-    return names[op];
-}

@@ -29,7 +29,4 @@ bool fz_insn_counts(const ZydisDecodedInstruction *x);
 /* Operations of one execution: an fma is two, a conversion one, each times its lanes. */
 unsigned fz_insn_operations(const ZydisDecodedInstruction *x);
 
-/* Names for reports. */
-const char *fz_insn_op_name(enum fz_inst_op op);
-
 #endif

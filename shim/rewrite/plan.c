@@ -10,8 +10,9 @@
  * between blocks that do: they win dead bytes, and loops stay in the moved code.
  *
  * Within a block the sites of a group share lent registers and keep the random state in
- * one; in a loop without calls all blocks do. Only what the block itself shows is used: a register is dead if the block writes
- * all of it before reading it, flags if it sets all of them (or returns).
+ * one; in a loop without calls all blocks do. Only what the block itself shows is used: a
+ * register is dead if the block writes all of it before reading it, flags if it sets all of
+ * them (or returns).
  *
  * Functions are planned in parallel, each into a worker's own buffers; the code is put
  * together in order of address, so that a plan does not depend on the number of workers.
@@ -35,6 +36,10 @@ typedef struct insn {
     uint8_t flags_read, flags_set; /* of the six status flags */
     bool no_flags;                 /* calls and returns: flags are dead there */
     bool x87;
+    /* Of a site: registers to lend, 0 if it cannot be perturbed, and why not. */
+    uint8_t need;
+    const char *why;
+    bool narrows; /* a scalar from f64 to f32 */
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
 } insn;
@@ -70,9 +75,6 @@ typedef struct part {
     fz_plan_counts counts;
     bool failed;
 } part;
-
-enum { STATUS = ZYDIS_CPUFLAG_CF | ZYDIS_CPUFLAG_PF | ZYDIS_CPUFLAG_AF | ZYDIS_CPUFLAG_ZF |
-                ZYDIS_CPUFLAG_SF | ZYDIS_CPUFLAG_OF };
 
 static uint8_t pack_flags(uint32_t f)
 {
@@ -492,12 +494,19 @@ static bool site_at(worker *w, size_t k, ZydisDecodedInstruction *x,
     return i->kind == SITE && decode(w, i->at, i->at + i->length, x, o);
 }
 
-static int need_of(worker *w, size_t k)
+/* Once for all blocks that ask, and one answer to all of them, whatever width they choose. */
+static void measure_sites(worker *w)
 {
-    ZydisDecodedInstruction x;
-    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-    const char *why;
-    return site_at(w, k, &x, o) ? fz_emit_need(&w->emit, &x, o, &why) : 0;
+    for (size_t k = 0; k < w->insn_n; k++) {
+        ZydisDecodedInstruction x;
+        ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+        insn *i = &w->insns[k];
+        if (!site_at(w, k, &x, o))
+            continue;
+        fz_class c = fz_insn_class(x.mnemonic);
+        i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
+        i->narrows = c.op == FZ_INST_F64_F32 && c.scalar;
+    }
 }
 
 /* Are the flags that instruction k of a block meets read before they are all set? */
@@ -515,10 +524,10 @@ static bool flags_live(const worker *w, const block *b, size_t k)
     return !b->no_flags;
 }
 
-static bool scalar_outside_loop(const block *b, const ZydisDecodedInstruction *x)
+/* How a Python number enters: drawn anew at each call it would shift whole tensors. */
+static bool stays_exact(const block *b, const insn *i)
 {
-    fz_class c = fz_insn_class(x->mnemonic);
-    return !b->loop && c.op == FZ_INST_F64_F32 && c.scalar;
+    return i->narrows && !b->loop;
 }
 
 /* Instruction k of a block: rounded where it rounds and can be. */
@@ -526,23 +535,18 @@ static void one(worker *w, const block *b, size_t k)
 {
     ZydisDecodedInstruction x;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-    const char *why = NULL;
-    bool site = site_at(w, k, &x, o);
-    /* How a Python number enters: drawn anew at each call it would shift whole tensors. */
-    if (site && scalar_outside_loop(b, &x)) {
+    const insn *i = &w->insns[k];
+    if (stays_exact(b, i)) {
         w->out->counts.exact++;
-        plain(w, &w->insns[k]);
-        return;
-    }
-    if (site && fz_emit_need(&w->emit, &x, o, &why)) {
+    } else if (i->need && site_at(w, k, &x, o)) {
         w->emit.flags_live = flags_live(w, b, k + 1);
-        fz_emit_site(&w->emit, &x, o, w->insns[k].at);
+        fz_emit_site(&w->emit, &x, o, i->at);
         w->out->counts.perturbed++;
         return;
+    } else if (i->why) {
+        count_left(&w->out->counts, i->why, 1);
     }
-    if (why)
-        count_left(&w->out->counts, why, 1);
-    plain(w, &w->insns[k]);
+    plain(w, i);
 }
 
 static fz_planblock operations_of(worker *w, const block *b, bool exact)
@@ -551,13 +555,12 @@ static fz_planblock operations_of(worker *w, const block *b, bool exact)
     for (size_t k = b->first; k < b->last; k++) {
         ZydisDecodedInstruction x;
         ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-        const char *why;
         if (!site_at(w, k, &x, o))
             continue;
         unsigned m = fz_insn_operations(&x);
-        if (exact || scalar_outside_loop(b, &x))
+        if (exact || stays_exact(b, &w->insns[k]))
             n.exact += m;
-        else if (w->rq->variant == FZ_IDENTITY || !fz_emit_need(&w->emit, &x, o, &why))
+        else if (w->rq->variant == FZ_IDENTITY || !w->insns[k].need)
             n.left += m;
         else
             n.perturbed += m;
@@ -605,7 +608,7 @@ static size_t group(worker *w, const block *b, size_t first, int first_need, uns
         const insn *i = &w->insns[k];
         if (i->kind >= JUMP)
             break;
-        int mine = need_of(w, k);
+        int mine = i->need;
         u |= i->use;
         n = mine > n ? mine : n;
         if (16 - __builtin_popcount(u) < n + 1)
@@ -684,7 +687,7 @@ static bool fits(worker *w, region *r)
             return false;
         for (size_t k = b->first; k < b->last; k++) {
             const insn *x = &w->insns[k];
-            int n = need_of(w, k);
+            int n = x->need;
             if (x->kind == BARRIER)
                 return false;
             r->use |= x->use;
@@ -831,7 +834,7 @@ static void move_block(worker *w, const block *b, bool exact)
         return;
     }
     for (size_t k = b->first; k < b->last;) {
-        int need = need_of(w, k);
+        int need = w->insns[k].need;
         if (!need) {
             one(w, b, k++);
             continue;
@@ -903,6 +906,7 @@ static void plan_function(worker *w, const fz_function *f)
         }
     w->wide = f->vex && uses_ymm(w);
     w->emit.wide = w->wide;
+    measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
      * of any of them. */
     find_regions(w);
@@ -1124,7 +1128,6 @@ static void springboards(fz_plan *plan, const moved *m, uint64_t table, uint64_t
             if (dead[k] && (int64_t)(dead[k] - e->at - 2) >= -128)
                 break;
         if (k == dead_n || dead[k] == 0 || dead[k] > e->at + 129) {
-            plan->counts.unreached += e->sites;
             if (e->sites)
                 count_left(&plan->counts, "short block without room for a jump", e->sites);
             continue;

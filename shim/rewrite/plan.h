@@ -7,7 +7,7 @@
  *     0                constants (one page, written when it is mapped)
  *     FZ_AREA_STUBS    the stubs of emit.h
  *     FZ_AREA_TABLE    one jump a moved block: where its old place leads
- *     FZ_AREA_CODE     code of one variant
+ *     request.code     code of one variant
  *
  * A patched block jumps to its slot of the table, and the slot to the variant's code; so a
  * variant is exchanged by mapping another head and another code over these addresses.
@@ -41,7 +41,7 @@ typedef struct fz_plan_request {
 } fz_plan_request;
 
 typedef struct fz_plan_counts {
-    uint64_t functions, blocks, sites, perturbed, exact, unreached;
+    uint64_t functions, blocks, sites, perturbed, exact;
     uint64_t refused_functions;
     struct {
         const char *why;
