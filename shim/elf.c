@@ -32,12 +32,6 @@ struct search {
     void *found;
 };
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int collect(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct search *s = arg;
@@ -59,7 +53,7 @@ static int collect(struct dl_phdr_info *info, size_t size, void *arg)
     if (!l->dynamic)
         return 0;
     if (s->first < 0 &&
-        (s->inside ? holds : !strncmp(base_name(l->name), s->prefix, strlen(s->prefix))))
+        (s->inside ? holds : !strncmp(fz_base_name(l->name), s->prefix, strlen(s->prefix))))
         s->first = s->n;
     s->n++;
     return 0;
@@ -174,7 +168,7 @@ static int walk(struct dl_phdr_info *info, size_t size, void *arg)
                     continue;
                 struct tables other = tables_of(&s->lib[i]);
                 if ((other.soname && !strcmp(other.soname, needed)) ||
-                    !strcmp(base_name(s->lib[i].name), needed)) {
+                    !strcmp(fz_base_name(s->lib[i].name), needed)) {
                     s->lib[i].queued = true;
                     queue[tail++] = (short)i;
                     break;

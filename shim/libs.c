@@ -80,7 +80,7 @@ static bool find(const void *address, struct found *f)
     return q.hit;
 }
 
-static const char *base_name(const char *path)
+const char *fz_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;
@@ -91,6 +91,16 @@ static void copy(char *to, size_t cap, const char *from)
     size_t n = strnlen(from, cap - 1);
     memcpy(to, from, n);
     to[n] = 0;
+}
+
+void fz_file_of(char out[256], const char *name)
+{
+    if (*name) {
+        copy(out, 256, name);
+        return;
+    }
+    ssize_t n = readlink("/proc/self/exe", out, 255);
+    out[n > 0 ? n : 0] = 0;
 }
 
 static bool in_scope(const char *name, const char *path)
@@ -112,13 +122,23 @@ static bool in_scope(const char *name, const char *path)
 
 bool fz_path_in_scope(const char *path)
 {
-    char program[256];
-    if (!*path) {
-        ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-        program[n > 0 ? n : 0] = 0;
-        path = program;
-    }
-    return in_scope(base_name(path), path);
+    char file[256];
+    fz_file_of(file, path);
+    return in_scope(fz_base_name(file), file);
+}
+
+static int sum_changes(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    *(unsigned long long *)arg = info->dlpi_adds + info->dlpi_subs;
+    return 1;
+}
+
+unsigned long long fz_map_changes(void)
+{
+    unsigned long long now = 0;
+    dl_iterate_phdr(sum_changes, &now);
+    return now;
 }
 
 static FZ_COLD fz_lib *enter_lib(const struct found *f, unsigned h)
@@ -135,13 +155,9 @@ static FZ_COLD fz_lib *enter_lib(const struct found *f, unsigned h)
     lib->hi = f->hi;
     if (!f->map) {
         copy(lib->name, sizeof lib->name, "[code outside any library]");
-    } else if (!*f->path) {
-        ssize_t n = readlink("/proc/self/exe", lib->path, sizeof lib->path - 1);
-        lib->path[n > 0 ? n : 0] = 0;
-        copy(lib->name, sizeof lib->name, base_name(lib->path));
     } else {
-        copy(lib->path, sizeof lib->path, f->path);
-        copy(lib->name, sizeof lib->name, base_name(f->path));
+        fz_file_of(lib->path, f->path);
+        copy(lib->name, sizeof lib->name, fz_base_name(lib->path));
     }
     lib->scope = in_scope(lib->name, lib->path);
 
@@ -192,7 +208,7 @@ static int is_torch(struct dl_phdr_info *info, size_t size, void *arg)
     (void)size;
     if (*adds == info->dlpi_adds)
         return 2;
-    if (strncmp(base_name(info->dlpi_name), "libtorch_cpu.so", 15) != 0)
+    if (strncmp(fz_base_name(info->dlpi_name), "libtorch_cpu.so", 15) != 0)
         return 0;
     copy(torch_path, sizeof torch_path, info->dlpi_name);
     return 1;

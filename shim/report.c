@@ -318,7 +318,7 @@ static void table_instructions(fz_text *t)
 {
     const fz_inst_library *lib;
     for (unsigned i = 0; (lib = fz_inst_library_at(i)); i++) {
-        const char *slash = strrchr(lib->path, '/'), *name = slash ? slash + 1 : lib->path;
+        const char *name = fz_base_name(lib->path);
         if (lib->why) {
             fz_text_add(t, "  instructions of %s: as they are: %s\n", name, lib->why);
             continue;

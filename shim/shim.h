@@ -206,6 +206,11 @@ typedef struct fz_lib {
 fz_lib *fz_lib_of(const void *address);
 /* Are calls of the library with this path in scope? Empty: the program. */
 bool fz_path_in_scope(const char *path);
+const char *fz_base_name(const char *path);
+/* The file of a library as the dynamic linker names it; it leaves out the program's name. */
+void fz_file_of(char out[256], const char *name);
+/* Libraries opened and closed so far: no change, nothing to look for. */
+unsigned long long fz_map_changes(void);
 /* The function that a call from lib would have reached without us; OpenBLAS's where there
  * is none; NULL if that is missing too. */
 void *fz_original(fz_lib *lib, enum fz_symbol s);

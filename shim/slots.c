@@ -194,7 +194,7 @@ static unsigned rewrite(const struct library *l, substitute_fn *substitute)
  * visibility)? Then random numbers cannot be told from other arithmetic. */
 static bool blind(const struct library *l, const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *name = fz_base_name(path);
     return rewrite(l, of_torch) == 0 && !strncmp(name, "libtorch_cpu.so", 15);
 }
 
@@ -237,20 +237,12 @@ static int each(struct dl_phdr_info *info, size_t size, void *arg)
     return 0;
 }
 
-static int changes(struct dl_phdr_info *info, size_t size, void *arg)
-{
-    (void)size;
-    *(unsigned long long *)arg = info->dlpi_adds + info->dlpi_subs;
-    return 1;
-}
-
 void fz_slots_refresh(void)
 {
     static _Atomic unsigned long long seen;
-    unsigned long long now = 0;
     if (fz_policy_get()->off)
         return;
-    dl_iterate_phdr(changes, &now);
+    const unsigned long long now = fz_map_changes();
     /* If another thread is at it, or was when this process was forked: the next time. */
     if (now == atomic_load(&seen) || pthread_mutex_trylock(&guard) != 0)
         return;

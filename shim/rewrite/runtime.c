@@ -96,21 +96,14 @@ static void build_id(char out[96], const struct dl_phdr_info *info)
 static int list(struct dl_phdr_info *info, size_t size, void *arg)
 {
     listing *l = arg;
-    const char *path = info->dlpi_name;
-    char self[256];
     (void)size;
     if (l->n == l->cap)
         return 1;
-    if (!*path) {
-        ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-        if (info->dlpi_addr && l->n) /* the vdso */
-            return 0;
-        self[n > 0 ? n : 0] = 0;
-        path = self;
-    }
+    if (!*info->dlpi_name && info->dlpi_addr && l->n) /* the vdso */
+        return 0;
     mapped *m = &l->m[l->n];
     memset(m, 0, sizeof *m);
-    snprintf(m->path, sizeof m->path, "%s", path);
+    fz_file_of(m->path, info->dlpi_name);
     m->base = info->dlpi_addr;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
@@ -313,9 +306,8 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
         if (!mkdtemp(folder))
             return "there is no folder for plans: set FUZZY_CACHE";
     }
-    const char *slash = strrchr(m->path, '/');
-    snprintf(file, sizeof file, "%s/%.80s-%016llx.plan", folder,
-             slash ? slash + 1 : m->path, (unsigned long long)hash_text(key));
+    snprintf(file, sizeof file, "%s/%.80s-%016llx.plan", folder, fz_base_name(m->path),
+             (unsigned long long)hash_text(key));
     snprintf(lock, sizeof lock, "%s.lock", file);
     const char *why = NULL;
     *fd = open_plan(file, key);
@@ -420,6 +412,7 @@ typedef struct moved {
     int plan[FZ_VARIANTS]; /* open plans, -1: none yet */
     uint64_t patch_hash;
     enum fz_variant now;
+    const fz_inst_library *report;
 } moved;
 
 static moved *moved_libraries[LIBRARIES];
@@ -526,6 +519,7 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
         /* From here on something may lead to the moved code: it stays. */
         describe(out, &h);
         lib->patch_hash = h.patch_hash;
+        lib->report = out;
         moved_libraries[moved_n++] = lib;
         return map_patches(lib, v, &h);
     }
@@ -544,8 +538,7 @@ bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
     const moved *lib = NULL;
     fz_planfile h;
     for (unsigned k = 0; k < moved_n && out; k++)
-        if (moved_libraries[k]->m.base == out->base &&
-            !strncmp(moved_libraries[k]->m.path, out->path, sizeof out->path - 1))
+        if (moved_libraries[k]->report == out)
             lib = moved_libraries[k];
     *sum = (fz_inst_operations){0};
     if (!lib || !lib->r.counters || !read_header(lib->plan[lib->now], &h))
@@ -615,6 +608,15 @@ static enum fz_variant variant_of(const fz_policy *p)
     return full && p->mode == PRISM_UD ? FZ_UD : FZ_DEFINITION;
 }
 
+/* What the definition obeys from now on, and the variant that serves it. */
+static enum fz_variant obey(const fz_policy *p)
+{
+    const enum fz_variant v = variant_of(p);
+    fz_inst_now = (fz_inst_law){v == FZ_SR_NEAREST ? PRISM_NEAREST : p->mode, p->t_f32,
+                                p->t_f64};
+    return v;
+}
+
 static bool cpu_can(void)
 {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
@@ -642,32 +644,32 @@ static void look(void)
 {
     const fz_policy *p = fz_policy_get();
     listing l = {.cap = 512};
-    if (!cpu_can())
-        return;
     l.m = malloc(l.cap * sizeof *l.m);
     if (!l.m)
         return;
     dl_iterate_phdr(list, &l);
     qsort(l.m, l.n, sizeof *l.m, by_size);
-    fz_inst_now = (fz_inst_law){p->mode, p->t_f32, p->t_f64};
-    enum fz_variant variant = variant_of(p);
-    if (variant == FZ_SR_NEAREST)
-        fz_inst_now.mode = PRISM_NEAREST;
+    const enum fz_variant variant = obey(p);
     for (unsigned i = 0; i < l.n; i++) {
         mapped *m = &l.m[i];
-        const char *slash = strrchr(m->path, '/'), *name = slash ? slash + 1 : m->path;
+        const char *name = fz_base_name(m->path);
         /* Without functions of its own: the compiler puts 261 bytes into every library. */
         if (m->text_size <= 272)
             continue;
-        if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m) ||
-            atomic_load(&library_n) == LIBRARIES)
+        if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m))
             continue;
+        if (atomic_load(&library_n) == LIBRARIES) {
+            fz_say("the instructions of %s are left as they are: more than %d libraries are "
+                   "in scope", name, LIBRARIES);
+            continue;
+        }
         fz_inst_library *lib = calloc(1, sizeof *lib);
         if (!lib)
             break;
         snprintf(lib->path, sizeof lib->path, "%s", m->path);
         lib->base = m->base;
-        lib->why = move(m, variant, lib);
+        lib->why = cpu_can() ? move(m, variant, lib)
+                             : "this CPU does not have AVX2, FMA and AES-NI";
         libraries[atomic_load(&library_n)] = lib;
         atomic_fetch_add(&library_n, 1);
         if (lib->why)
@@ -683,9 +685,9 @@ static void look(void)
 static void changed(const fz_policy *before, const fz_policy *now)
 {
     (void)before;
-    fz_inst_now = (fz_inst_law){now->mode, now->t_f32, now->t_f64};
+    const enum fz_variant variant = obey(now);
     for (unsigned i = 0; i < moved_n; i++) {
-        const char *why = turn(moved_libraries[i], variant_of(now));
+        const char *why = turn(moved_libraries[i], variant);
         if (why)
             fz_say("the instructions of %s stay in the mode they are in: %s",
                    moved_libraries[i]->m.path, why);
@@ -693,22 +695,14 @@ static void changed(const fz_policy *before, const fz_policy *now)
     fz_self(); /* a seed that was set begins here */
 }
 
-static int changes(struct dl_phdr_info *info, size_t size, void *arg)
-{
-    (void)size;
-    *(unsigned long long *)arg = info->dlpi_adds;
-    return 1;
-}
-
 void fz_inst_look(void)
 {
     static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
     static unsigned long long seen;
-    unsigned long long now = 0;
     const fz_policy *p = fz_policy_get();
     if (p->off || !(p->scope & FZ_SCOPE_INST))
         return;
-    dl_iterate_phdr(changes, &now);
+    const unsigned long long now = fz_map_changes();
     pthread_mutex_lock(&guard);
     if (now != seen)
         look();
