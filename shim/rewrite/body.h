@@ -1,0 +1,139 @@
+/* A function on its way into the moved code: shared by the planner's files.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_BODY_H
+#define FZ_REWRITE_BODY_H
+
+#include "plan.h"
+
+enum kind { PLAIN, SITE, NOTHING, JUMP, BRANCH, LAST, BEFORE, BARRIER };
+/* PLAIN to be copied; JUMP, BRANCH with a relative target; LAST: nothing follows (return,
+ * indirect jump); BEFORE: a block ends in front of it (calls, loop); BARRIER: touches all
+ * vector registers. */
+
+typedef struct insn {
+    uint64_t at, target;
+    uint16_t use, writes; /* vector registers; writes: all of it, without reading */
+    uint8_t length, kind, disp_at, condition;
+    uint8_t flags_read, flags_set; /* of the six status flags */
+    bool no_flags;                 /* calls and returns: flags are dead there */
+    bool x87;
+    /* Of a site: registers to lend, 0 if it cannot be perturbed, and why not. */
+    uint8_t need;
+    const char *why;
+    bool narrows; /* a scalar from f64 to f32 */
+    /* Upper halves of ymm registers: read, and overwritten or cleared. */
+    uint16_t reads256, kills256, writes256;
+} insn;
+
+typedef struct block {
+    size_t first, last; /* instructions, last not included */
+    uint64_t lo, hi;    /* bytes that moving it frees; hi: where to go on */
+    uint32_t sites;
+    bool moved, ends;   /* ends: control does not fall through */
+    bool no_flags;      /* flags are dead at its end */
+    uint16_t uppers_in, uppers_out; /* upper halves that are live */
+    uint16_t uppers_read;           /* that this function reads later */
+    uint16_t uppers_set;            /* that may hold something at its begin */
+    size_t region;      /* number of its region, 0 for none */
+    uint32_t inner;     /* its code within a region */
+    int opens;          /* loops that begin here, less those that end */
+    bool loop;
+} block;
+
+/* What a worker has made of a run of functions. */
+typedef struct entry {
+    uint64_t at;
+    uint32_t length, sites, code;
+    fz_planblock operations;
+    const char *function;
+} entry;
+
+typedef struct part {
+    size_t first; /* function: for the order */
+    fz_code code;
+    entry *entries;
+    size_t entry_n, entry_cap;
+    fz_plan_counts counts;
+    bool failed;
+} part;
+
+typedef struct region {
+    size_t first, last; /* blocks, last included */
+    unsigned use;
+    int need;
+    bool wide;
+} region;
+
+/* A jump of a region's code: to a block within, or out of it by a stub. */
+typedef struct edge {
+    size_t fix;
+    uint64_t target;
+} edge;
+
+/* One thread of the planner, and the function it is at. */
+typedef struct worker {
+    const fz_plan_request *rq;
+    ZydisDecoder decoder;
+    fz_emit emit;
+    bool wide; /* the function has 256-bit code */
+    part *out;
+    insn *insns;
+    size_t insn_n, insn_cap;
+    block *blocks;
+    size_t block_n, block_cap;
+    region *regions;
+    size_t region_n, region_cap;
+    edge *edges;
+    size_t edge_n, edge_cap;
+} worker;
+
+void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed);
+
+/* body.c: a function's blocks; false if it cannot be decoded to its end. */
+bool fz_body_split(worker *w, const fz_function *f);
+bool fz_body_inside(const worker *w, uint64_t at);
+/* The block that begins at an address; block_n if none does. */
+size_t fz_body_block(const worker *w, uint64_t at);
+/* Is instruction k a site? Decodes it again. */
+bool fz_body_site(const worker *w, size_t k, ZydisDecodedInstruction *x,
+                  ZydisDecodedOperand *o);
+
+/* live.c */
+void fz_live_uppers(worker *w);
+/* Do instructions first .. last, last not included, use ymm registers? */
+bool fz_live_ymm(const worker *w, size_t first, size_t last);
+/* May sites first .. last of a block use 256 bits? */
+bool fz_live_wide(const worker *w, const block *b, size_t first, size_t last);
+/* Are the flags that instruction k of a block meets read before they are all set? */
+bool fz_live_flags(const worker *w, const block *b, size_t k);
+/* Registers that nothing reads after instruction `last` before the block writes them. */
+unsigned fz_live_dead(const worker *w, const block *b, size_t last, unsigned use);
+
+/* region.c: loops, the outermost that fit; their blocks are all moved. */
+void fz_region_find(worker *w);
+/* The region's code; code offsets of its blocks' entries to `entries`. */
+void fz_region_move(worker *w, const region *r, entry *entries);
+
+/* move.c: all of a function. */
+void fz_move_function(worker *w, const fz_function *f);
+/* Instruction k of a block: rounded where it rounds and can be. */
+void fz_move_one(worker *w, const block *b, size_t k);
+/* One more time in this block, if that is asked for. */
+void fz_move_count(worker *w, const block *b);
+/* Registers to lend, best first: those not in use, the dead ones first. */
+int fz_move_free(unsigned use, unsigned dead, int *out);
+/* Lend `need` + 1 of them. */
+void fz_move_lend(worker *w, const int *free, int need);
+/* Store or load what is lent and not dead. */
+void fz_move_save(worker *w, const int *regs, int n, unsigned dead, unsigned op);
+
+/* place.c: the plan from its parts, in order, and the code of the stubs. */
+const char *fz_place(fz_plan *plan, const fz_plan_request *rq, const part *parts, size_t n,
+                     const fz_code *stub);
+
+/* plan.c: sites that run as they are. */
+void fz_plan_left(fz_plan_counts *c, const char *why, uint64_t sites);
+
+#endif

@@ -1,0 +1,278 @@
+/* The code of moved blocks.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Within a block the sites of a group share lent registers and keep the random state in one;
+ * in a loop without calls all blocks do.
+ */
+#include "body.h"
+
+/* Blocks that round, and short ones beside them. */
+static void choose(worker *w)
+{
+    for (size_t i = 0; i < w->block_n; i++) {
+        block *b = &w->blocks[i];
+        bool beside = (i > 0 && w->blocks[i - 1].sites) ||
+                      (i + 1 < w->block_n && w->blocks[i + 1].sites);
+        b->moved = b->region || (b->hi - b->lo >= 2 &&
+                                 (b->sites || (beside && b->hi - b->lo <= 96)));
+    }
+}
+
+static void copy(worker *w, const insn *i)
+{
+    fz_code *c = w->emit.code;
+    const uint8_t *p = fz_image_at(w->rq->image, i->at);
+    for (unsigned k = 0; k < i->length; k++) {
+        if (i->disp_at && k == i->disp_at) {
+            fz_put_fix(c, FZ_FIX_DATA, i->target, i->length - i->disp_at - 4);
+            k += 3;
+            continue;
+        }
+        fz_put(c, p[k]);
+    }
+}
+
+static void plain(worker *w, const insn *i)
+{
+    if (i->kind == JUMP)
+        fz_jump(w->emit.code, FZ_FIX_CODE, i->target);
+    else if (i->kind == BRANCH)
+        fz_jump_if(w->emit.code, i->condition, FZ_FIX_CODE, i->target);
+    else if (i->kind != NOTHING)
+        copy(w, i);
+}
+
+/* Once for all blocks that ask, and one answer to all of them, whatever width they choose. */
+static void measure_sites(worker *w)
+{
+    for (size_t k = 0; k < w->insn_n; k++) {
+        ZydisDecodedInstruction x;
+        ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+        insn *i = &w->insns[k];
+        if (!fz_body_site(w, k, &x, o))
+            continue;
+        fz_class c = fz_insn_class(x.mnemonic);
+        i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
+        i->narrows = c.op == FZ_INST_F64_F32 && c.scalar;
+    }
+}
+
+/* How a Python number enters: drawn anew at each call it would shift whole tensors. */
+static bool stays_exact(const block *b, const insn *i)
+{
+    return i->narrows && !b->loop;
+}
+
+void fz_move_one(worker *w, const block *b, size_t k)
+{
+    ZydisDecodedInstruction x;
+    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+    const insn *i = &w->insns[k];
+    if (stays_exact(b, i)) {
+        w->out->counts.exact++;
+    } else if (i->need && fz_body_site(w, k, &x, o)) {
+        w->emit.flags_live = fz_live_flags(w, b, k + 1);
+        fz_emit_site(&w->emit, &x, o, i->at);
+        w->out->counts.perturbed++;
+        return;
+    } else if (i->why) {
+        fz_plan_left(&w->out->counts, i->why, 1);
+    }
+    plain(w, i);
+}
+
+static fz_planblock operations_of(worker *w, const block *b, bool exact)
+{
+    fz_planblock n = {0};
+    for (size_t k = b->first; k < b->last; k++) {
+        ZydisDecodedInstruction x;
+        ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
+        if (!fz_body_site(w, k, &x, o))
+            continue;
+        unsigned m = fz_insn_operations(&x);
+        if (exact || stays_exact(b, &w->insns[k]))
+            n.exact += m;
+        else if (w->rq->variant == FZ_IDENTITY || !w->insns[k].need)
+            n.left += m;
+        else
+            n.perturbed += m;
+    }
+    return n;
+}
+
+void fz_move_lend(worker *w, const int *free, int need)
+{
+    for (int i = 0; i < need; i++)
+        w->emit.temp[i] = free[i];
+    w->emit.state = free[need];
+}
+
+void fz_move_save(worker *w, const int *regs, int n, unsigned dead, unsigned op)
+{
+    for (int i = 0; i < n; i++)
+        if (!(dead >> regs[i] & 1))
+            fz_rrt(w->emit.code, op, w->emit.wide, regs[i], 0,
+                   w->rq->tls + (int32_t)offsetof(fz_inst_tls, saved) + 32 * regs[i]);
+}
+
+int fz_move_free(unsigned use, unsigned dead, int *out)
+{
+    int n = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int v = 15; v >= 0; v--)
+            if (!(use >> v & 1) && (dead >> v & 1) == !pass)
+                out[n++] = v;
+    return n;
+}
+
+/* Instructions first .. of a block that can share lent registers: returns the last site's
+ * index, *use and *need. */
+static size_t group(worker *w, const block *b, size_t first, int first_need, unsigned *use,
+                    int *need)
+{
+    size_t last = first;
+    unsigned u = w->insns[first].use;
+    int n = first_need;
+    *use = u;
+    *need = n;
+    for (size_t k = first + 1; k < b->last; k++) {
+        const insn *i = &w->insns[k];
+        if (i->kind >= JUMP)
+            break;
+        int mine = i->need;
+        u |= i->use;
+        n = mine > n ? mine : n;
+        if (16 - __builtin_popcount(u) < n + 1)
+            break;
+        if (mine) {
+            last = k;
+            *use = u;
+            *need = n;
+        }
+    }
+    return last;
+}
+
+void fz_move_count(worker *w, const block *b)
+{
+    if (!w->rq->counters || !b->sites)
+        return;
+    w->emit.flags_live = fz_live_flags(w, b, b->first);
+    fz_emit_count(&w->emit, b->lo);
+}
+
+static void move_block(worker *w, const block *b, bool exact)
+{
+    fz_move_count(w, b);
+    if (exact || w->emit.variant == FZ_IDENTITY) {
+        for (size_t k = b->first; k < b->last; k++)
+            plain(w, &w->insns[k]);
+        return;
+    }
+    for (size_t k = b->first; k < b->last;) {
+        int need = w->insns[k].need;
+        if (!need) {
+            fz_move_one(w, b, k++);
+            continue;
+        }
+        unsigned use;
+        int regs[16];
+        size_t last = group(w, b, k, need, &use, &need);
+        unsigned dead = fz_live_dead(w, b, last, use);
+        w->emit.wide = fz_live_wide(w, b, k, last);
+        fz_move_free(use, dead, regs);
+        fz_move_lend(w, regs, need);
+        fz_move_save(w, regs, need + 1, dead, OP_STORE);
+        fz_emit_state_load(&w->emit);
+        for (; k <= last; k++)
+            fz_move_one(w, b, k);
+        fz_emit_state_store(&w->emit);
+        fz_move_save(w, regs, need + 1, dead, OP_LOAD);
+        w->emit.wide = w->wide;
+    }
+}
+
+/* Entries for blocks i .. i+n-1, which are moved to here. */
+static entry *add_entries(worker *w, size_t i, size_t n)
+{
+    part *out = w->out;
+    for (size_t k = 0; k < n; k++) {
+        const block *b = &w->blocks[i + k];
+        out->entries = fz_body_grow(out->entries, out->entry_n, &out->entry_cap,
+                            sizeof *out->entries, &out->failed);
+        if (out->failed)
+            return NULL;
+        out->entries[out->entry_n++] =
+            (entry){.at = b->lo,
+                    .length = (uint32_t)(b->hi - b->lo),
+                    .sites = b->sites,
+                    .code = (uint32_t)out->code.n};
+        out->counts.blocks++;
+    }
+    return &out->entries[out->entry_n - n];
+}
+
+void fz_move_function(worker *w, const fz_function *f)
+{
+    part *out = w->out;
+    out->counts.functions++;
+    if (f->refused || f->evex || !fz_body_split(w, f)) {
+        out->counts.refused_functions++;
+        out->counts.sites += f->fp;
+        fz_plan_left(&out->counts,
+                   f->refused ? f->refused
+                   : f->evex  ? "function with EVEX code"
+                              : "undecodable function",
+                   f->fp);
+        return;
+    }
+    bool exact = w->rq->exact && w->rq->exact(f->name, w->rq->arg);
+    for (size_t k = 0; k < w->insn_n; k++)
+        if (w->insns[k].x87) {
+            out->counts.sites++;
+            fz_plan_left(&out->counts, "x87", 1);
+        }
+    w->wide = f->vex && fz_live_ymm(w, 0, w->insn_n);
+    w->emit.wide = w->wide;
+    measure_sites(w);
+    /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
+     * of any of them. */
+    fz_region_find(w);
+    choose(w);
+    const bool as_it_is = exact || w->rq->variant == FZ_IDENTITY;
+    for (size_t i = 0; i < w->block_n && !out->failed; i++) {
+        const block *b = &w->blocks[i];
+        out->counts.sites += b->sites;
+        if (!b->moved) {
+            if (b->sites)
+                fz_plan_left(&out->counts, "block of one byte", b->sites);
+            continue;
+        }
+        const region *r =
+            b->region && !as_it_is ? &w->regions[b->region - 1] : NULL;
+        if (r && r->first != i)
+            continue; /* moved with the region's first */
+        size_t n = r ? r->last - r->first + 1 : 1, end = i + n;
+        entry *e = add_entries(w, i, n);
+        if (!e)
+            return;
+        if (exact)
+            out->counts.exact += b->sites;
+        for (size_t k = 0; k < n && w->rq->counters; k++) {
+            e[k].operations = operations_of(w, &w->blocks[i + k], exact);
+            e[k].function = f->name;
+        }
+        if (r)
+            fz_region_move(w, r, e);
+        else
+            move_block(w, b, exact);
+        /* The next block in address order may be the next one here. */
+        bool next = end < w->block_n && w->blocks[end].moved &&
+                    w->blocks[end].lo == w->blocks[end - 1].hi;
+        if (!r && !b->ends && !next)
+            fz_jump(&out->code, FZ_FIX_CODE, b->hi);
+    }
+    fz_emit_cold(&w->emit);
+    out->failed |= out->code.failed;
+}

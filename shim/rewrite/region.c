@@ -1,0 +1,163 @@
+/* Regions: loops whose blocks keep lent registers and the state all along.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "body.h"
+
+enum { REGION_BYTES = 4096 };
+
+/* Does control come to block i from outside the region, as far as can be seen? What cannot be
+ * seen does not come from one of its blocks either. */
+static bool entered(const worker *w, const region *r, size_t i)
+{
+    bool inside_only = false;
+    for (size_t j = 0; j < w->block_n; j++) {
+        const block *b = &w->blocks[j];
+        const insn *end = &w->insns[b->last - 1];
+        bool to = (j + 1 == i && !b->ends) ||
+                  ((end->kind == JUMP || end->kind == BRANCH) &&
+                   end->target == w->blocks[i].lo);
+        if (to && (j < r->first || j > r->last))
+            return true;
+        inside_only |= to;
+    }
+    return !inside_only;
+}
+
+/* Registers and conditions of a region; false if it cannot be one: calls, too many registers,
+ * a block that belongs to another. */
+static bool fits(worker *w, region *r)
+{
+    r->use = 0;
+    r->need = 0;
+    r->wide = false;
+    if (w->blocks[r->last].hi - w->blocks[r->first].lo > REGION_BYTES)
+        return false;
+    for (size_t i = r->first; i <= r->last; i++) {
+        const block *b = &w->blocks[i];
+        if (b->region || (b->no_flags && !b->ends) ||
+            (i < r->last && b->hi != w->blocks[i + 1].lo))
+            return false;
+        for (size_t k = b->first; k < b->last; k++) {
+            const insn *x = &w->insns[k];
+            int n = x->need;
+            if (x->kind == BARRIER)
+                return false;
+            r->use |= x->use;
+            r->need = n > r->need ? n : r->need;
+        }
+        r->wide |= fz_live_wide(w, b, b->first, b->last - 1);
+    }
+    if (!r->need || 16 - __builtin_popcount(r->use) < r->need + 1)
+        return false;
+    /* To load the state as ymm where the loop may end without having used any would leave
+     * upper halves in use that nobody clears. */
+    for (size_t i = r->first; r->wide && i <= r->last; i++)
+        if (entered(w, r, i) && !fz_live_ymm(w, w->blocks[i].first, w->blocks[i].last))
+            return false;
+    return true;
+}
+
+static int longer_first(const void *a, const void *b)
+{
+    const region *x = a, *y = b;
+    size_t m = x->last - x->first, n = y->last - y->first;
+    return m < n ? 1 : m > n ? -1 : x->first < y->first ? -1 : x->first > y->first;
+}
+
+void fz_region_find(worker *w)
+{
+    w->region_n = 0;
+    for (size_t i = 0; i < w->block_n; i++) {
+        const insn *x = &w->insns[w->blocks[i].last - 1];
+        if (x->kind != JUMP && x->kind != BRANCH)
+            continue;
+        size_t head = fz_body_block(w, x->target);
+        if (head > i)
+            continue;
+        w->regions = fz_body_grow(w->regions, w->region_n, &w->region_cap, sizeof *w->regions,
+                          &w->out->failed);
+        if (w->out->failed)
+            return;
+        w->regions[w->region_n++] = (region){.first = head, .last = i};
+    }
+    qsort(w->regions, w->region_n, sizeof *w->regions, longer_first);
+    for (size_t i = 0; i < w->region_n; i++)
+        if (fits(w, &w->regions[i]))
+            for (size_t k = w->regions[i].first; k <= w->regions[i].last; k++)
+                w->blocks[k].region = i + 1;
+}
+
+static void enter_region(worker *w, const region *r, const int *regs)
+{
+    fz_move_save(w, regs, r->need + 1, 0, OP_STORE);
+    fz_emit_state_load(&w->emit);
+}
+
+static void leave_region(worker *w, const region *r, const int *regs)
+{
+    fz_emit_state_store(&w->emit);
+    fz_move_save(w, regs, r->need + 1, 0, OP_LOAD);
+}
+
+static void add_edge(worker *w, size_t fix, uint64_t target)
+{
+    w->edges = fz_body_grow(w->edges, w->edge_n, &w->edge_cap, sizeof *w->edges, &w->out->failed);
+    if (!w->out->failed)
+        w->edges[w->edge_n++] = (edge){fix, target};
+}
+
+static void region_block(worker *w, const region *r, size_t i, const int *regs)
+{
+    fz_code *c = w->emit.code;
+    block *b = &w->blocks[i];
+    b->inner = (uint32_t)c->n;
+    fz_move_count(w, b);
+    for (size_t k = b->first; k < b->last; k++) {
+        const insn *x = &w->insns[k];
+        if (x->kind == BRANCH) {
+            add_edge(w, fz_jump_if(c, x->condition, FZ_FIX_HERE, 0), x->target);
+        } else if (x->kind == JUMP) {
+            add_edge(w, fz_jump(c, FZ_FIX_HERE, 0), x->target);
+        } else {
+            if (x->kind == LAST)
+                leave_region(w, r, regs);
+            fz_move_one(w, b, k);
+        }
+    }
+    if (!b->ends && i == r->last) {
+        leave_region(w, r, regs);
+        fz_jump(c, FZ_FIX_CODE, b->hi);
+    }
+}
+
+void fz_region_move(worker *w, const region *r, entry *entries)
+{
+    fz_code *c = w->emit.code;
+    int regs[16];
+    fz_move_free(r->use, 0, regs);
+    w->emit.wide = r->wide;
+    fz_move_lend(w, regs, r->need);
+    w->edge_n = 0;
+    entries[0].code = (uint32_t)c->n;
+    enter_region(w, r, regs);
+    for (size_t i = r->first; i <= r->last; i++)
+        region_block(w, r, i, regs);
+    for (size_t i = 0; i < w->edge_n && !c->failed; i++) {
+        const edge *g = &w->edges[i];
+        size_t to = fz_body_block(w, g->target);
+        if (to >= r->first && to <= r->last) {
+            c->fixes[g->fix].target = w->blocks[to].inner;
+            continue;
+        }
+        fz_fix_here(c, g->fix);
+        leave_region(w, r, regs);
+        fz_jump(c, FZ_FIX_CODE, g->target);
+    }
+    for (size_t i = r->first + 1; i <= r->last; i++) {
+        entries[i - r->first].code = (uint32_t)c->n;
+        enter_region(w, r, regs);
+        fz_jump(c, FZ_FIX_HERE, w->blocks[i].inner);
+    }
+    w->emit.wide = w->wide;
+}
