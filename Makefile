@@ -31,7 +31,7 @@ KERNELS_SRC := $(wildcard kernels/*.c)
 PLAN_SRC    := $(addprefix shim/rewrite/,body.c constants.c emit.c image.c insn.c live.c move.c \
                  place.c plan.c plan_main.c region.c scan.c)
 SHIM_SRC    := $(wildcard shim/*.c) \
-               $(addprefix shim/rewrite/,constants.c definition.c runtime.c)
+               $(addprefix shim/rewrite/,constants.c definition.c runtime.c signals.c)
 PER_ISA     := $(wildcard prism/isa*.c) $(wildcard kernels/isa*.c)
 PLAIN       := $(filter-out $(PER_ISA),$(PRISM_SRC) $(KERNELS_SRC) $(SHIM_SRC))
 
@@ -52,7 +52,7 @@ $(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
 	rm -f $@ && $(AR) rcs $@ $^
 
 # The exceptions of torch's C++ pass through these wrappers.
-$(B)/shim/conv.o $(B)/shim/plain.o: ALL_CFLAGS += -fexceptions
+$(B)/shim/conv.o $(B)/shim/plain.o $(B)/shim/rewrite/signals.o: ALL_CFLAGS += -fexceptions
 # Vectors in registers are these files' interface; who calls them has the registers.
 $(B)/shim/math_sleef256.o: ALL_CFLAGS += -mavx
 $(B)/shim/math_sleef512.o: ALL_CFLAGS += -mavx512f
