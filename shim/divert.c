@@ -41,6 +41,7 @@ struct diverted {
     uintptr_t entry;  /* 0: not in .symtab */
     size_t size;
     bool hidden, ambiguous, alias;
+    bool bound;         /* the dynamic linker leads the library's calls to us */
     uintptr_t original; /* its moved entry; 0: not diverted */
     const char *why;    /* that it is not */
 };
@@ -172,6 +173,40 @@ static struct diverted *by_name(const char *name)
     }
 }
 
+/* ---- Functions that are only called: oneDNN's queries ------------------------------------ */
+
+static const char called[] = "dnnl_";
+enum { CALLED = 512 };
+static struct {
+    char name[72];
+    uintptr_t entry;
+} *functions;
+static unsigned n_functions;
+
+static void take_called(const char *name, uintptr_t entry)
+{
+    if (strncmp(name, called, sizeof called - 1) != 0 ||
+        strlen(name) >= sizeof functions->name)
+        return;
+    if (!functions) {
+        void *p = mmap(NULL, CALLED * sizeof *functions, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        functions = p == MAP_FAILED ? NULL : p;
+    }
+    if (!functions || n_functions == CALLED)
+        return;
+    strcpy(functions[n_functions].name, name);
+    functions[n_functions++].entry = entry;
+}
+
+void *fz_divert_found(const char *name)
+{
+    for (unsigned i = 0; atomic_load(&ready) && i < n_functions; i++)
+        if (!strcmp(functions[i].name, name))
+            return (void *)functions[i].entry;
+    return NULL;
+}
+
 static bool make_list(void)
 {
     struct module us = {0};
@@ -238,6 +273,7 @@ static void read_symtab(const struct file *f, uintptr_t base)
                 continue;
             const char *name = strings + sym[k].st_name;
             struct diverted *d = by_name(name);
+            take_called(name, base + sym[k].st_value);
             if (!d)
                 continue;
             int seen = ELF64_ST_VISIBILITY(sym[k].st_other);
@@ -283,8 +319,10 @@ static void leave_bound(const struct module *m)
         for (size_t i = 0; tables[t] && i < n[t]; i++) {
             unsigned s = (unsigned)ELF64_R_SYM(tables[t][i].r_info);
             struct diverted *d = s ? by_name(m->strings + m->symbols[s].st_name) : NULL;
-            if (d)
+            if (d) {
                 d->entry = 0;
+                d->bound = true;
+            }
         }
 }
 
@@ -381,6 +419,12 @@ static void divert_all(const struct module *m, bool quiet)
     }
     if (jump)
         munmap(jump, MANY * sizeof *jump);
+}
+
+bool fz_divert_reached(const char *name)
+{
+    const struct diverted *d = list && table ? by_name(name) : NULL;
+    return d && (d->original || d->bound);
 }
 
 static void say_gaps(void)

@@ -22,6 +22,12 @@ void *fz_divert_original(const void *inside, const char *name, void *found);
  * NULL: there are no more. */
 const char *fz_divert_refused(unsigned i, const char **why);
 
+/* Do torch's calls of a function of the list reach us, by its entry or by the linker? */
+bool fz_divert_reached(const char *name);
+
+/* A function of oneDNN that .symtab of the diverted library names; NULL: it names none. */
+void *fz_divert_found(const char *name);
+
 /* Threads of this process, and the number of them when this thread began to open a
  * library that may be torch; 0: it does not. */
 int fz_divert_threads(void);

@@ -166,6 +166,12 @@ bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size)
 bool fz_enter_from(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *from,
                    size_t size)
 {
+    return fz_enter_row(call, s, lib, from, size) || pass(call, size);
+}
+
+bool fz_enter_row(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *from,
+                  size_t size)
+{
     const fz_policy *p = fz_policy_get();
     call->s = s;
     call->lib = lib;
@@ -173,17 +179,17 @@ bool fz_enter_from(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *fro
     call->real = NULL;
     call->counted = call->nearest = false;
     if (p->off)
-        return pass(call, size);
+        return false;
 
     fz_thread *t = call->t = fz_self();
     if (t->depth++) /* part of an outer call, which has been counted */
-        return pass(call, size);
+        return false;
 
     uint64_t ordinal = t->stream->ordinal[s]++;
     call->counted = true;
     call->why = verdict(call, from);
     if (call->why != FZ_PERTURBED)
-        return pass(call, size);
+        return false;
 
     call->k = fz_kernels_for(p->isa);
     call->job.mode = p->mode;

@@ -14,12 +14,13 @@
 
 #include "callers.h"
 #include "divert.h"
+#include "onednn.h"
 #include "rewrite/inst.h"
 
 static const char *const reason_name[FZ_REASONS] = {
     "perturbed",          "library",           "scope", "excluded", "not_included",
     "not_in_convolution", "packed_by_original", "no_liblapack3", "switched_off",
-    "kept_exact",         "instruction_layer"};
+    "kept_exact",         "instruction_layer",  "primitive"};
 static const char *const scope_name[] = {"blas", "lapack", "conv", "math", "inst"};
 
 static char path[4096]; /* absolute; empty: none or stderr */
@@ -162,6 +163,7 @@ static void begin(const fz_policy *p)
     atomic_store(&owner, getpid());
     take_file(p);
     fz_counters_begin();
+    fz_dnnl_begin();
     add_scopes(&t, p->scope & FZ_SCOPE_BUILT, "", "");
     layers[t.n] = 0;
     if (p->verbose >= 1)
@@ -478,6 +480,7 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
     }
     fz_text_add(t, "\n ]");
     json_refused(t);
+    fz_dnnl_json(t);
     json_instructions(t);
     json_rules(t);
     if (p->report_callers)
@@ -511,6 +514,7 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
     for (unsigned i = 0; (name = fz_divert_refused(i, &why)); i++)
         fz_text_add(t, "  %s: native, bound inside torch and not diverted: %s\n", name,
                     why);
+    fz_dnnl_table(t);
     table_instructions(t);
     if (p->report_callers)
         table_callers(t);

@@ -46,6 +46,8 @@ enum fz_scope {
 #define FZ_SCOPE_BUILT \
     (FZ_SCOPE_BLAS | FZ_SCOPE_LAPACK | FZ_SCOPE_CONV | FZ_SCOPE_MATH | FZ_SCOPE_INST)
 
+struct fz_dnnl_arg; /* onednn.h */
+
 /* Prototypes and function types of all symbols: fn_sgemm_ is the type of sgemm_. */
 #define FZ_SYMBOL(name, family, kernel, need, result, args) \
     typedef result fn_##name args; \
@@ -187,6 +189,7 @@ enum fz_reason {
     FZ_BY_SWITCH,  /* switched off at run time */
     FZ_BY_EXACT,   /* inside an operation that is not to be perturbed (plain.def) */
     FZ_BY_LAYER,   /* what calls it, or it itself, is for the instruction layer */
+    FZ_BY_KIND,    /* a primitive of oneDNN that our kernels do not take (onednn.c) */
     FZ_REASONS
 };
 
@@ -322,6 +325,9 @@ bool fz_enter(fz_call *call, enum fz_symbol s, const void *from, size_t size);
 /* The same of a call whose library is known. */
 bool fz_enter_from(fz_call *call, enum fz_symbol s, fz_lib *lib, const void *from,
                    size_t size);
+/* The same of a row that is no function: false without an original in call->real. */
+bool fz_enter_row(fz_call *call, enum fz_symbol row, fz_lib *lib, const void *from,
+                  size_t size);
 void fz_leave(fz_call *call, uint64_t flops);
 /* Passes if a convolution asked for it: scope conv without blas. */
 #define FZ_ONLY_CONV FZ_REASONS

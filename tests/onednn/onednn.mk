@@ -1,0 +1,9 @@
+# oneDNN's primitives executed by us, on both torch builds: make check-onednn.
+# SPDX-License-Identifier: Apache-2.0
+
+SUITES += check-onednn
+
+.PHONY: check-onednn
+check-onednn: all
+	@$(PY_WHEEL) tests/onednn/test_onednn.py --lib $(B)/libfuzzytorch.so
+	@$(PY_DEBIAN) tests/onednn/test_onednn.py --lib $(B)/libfuzzytorch.so
