@@ -1,0 +1,185 @@
+/* The way from a site to the definition and back: flags, cold code, stubs.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "site.h"
+
+void fz_flags_save(fz_emit *e)
+{
+    if (!e->flags_live)
+        return;
+    fz_mov_tls(e->code, 0x89, 0, TLS(e, rax_flags));
+    fz_put(e->code, 0x9f); /* lahf */
+    fz_put(e->code, 0x0f); /* seto %al */
+    fz_put(e->code, 0x90);
+    fz_put(e->code, 0xc0);
+}
+
+void fz_flags_restore(fz_emit *e)
+{
+    if (!e->flags_live)
+        return;
+    fz_put(e->code, 0x04); /* add $127, %al: overflow as it was */
+    fz_put(e->code, 0x7f);
+    fz_put(e->code, 0x9e); /* sahf */
+    fz_mov_tls(e->code, 0x8b, 0, TLS(e, rax_flags));
+}
+
+void fz_emit_count(fz_emit *e, uint64_t at)
+{
+    fz_flags_save(e);
+    fz_put(e->code, 0xf0); /* lock incq counter(%rip) */
+    fz_put(e->code, 0x48);
+    fz_put(e->code, 0xff);
+    fz_put(e->code, 0x05);
+    fz_put_fix(e->code, FZ_FIX_COUNT, at, 0);
+    fz_flags_restore(e);
+}
+
+fz_slow *fz_slow_new(fz_emit *e)
+{
+    if (e->slow_n == e->slow_cap) {
+        size_t cap = e->slow_cap ? 2 * e->slow_cap : 16;
+        fz_slow *p = realloc(e->slow, cap * sizeof *p);
+        if (!p) {
+            static fz_slow nowhere;
+            e->code->failed = true;
+            return &nowhere;
+        }
+        e->slow = p;
+        e->slow_cap = cap;
+    }
+    fz_slow *s = &e->slow[e->slow_n++];
+    memset(s, 0, sizeof *s);
+    s->load = -1;
+    return s;
+}
+
+fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result)
+{
+    return (fz_inst_site){.op = (uint8_t)s->op,
+                     .lanes = (uint8_t)s->lanes,
+                     .a = (uint8_t)s->a,
+                     .b = (uint8_t)s->b,
+                     .c = (uint8_t)s->c,
+                     .result = (uint8_t)result,
+                     .state = (uint8_t)e->state,
+                     .f64 = s->f64,
+                     .minus_product = s->minus_product,
+                     .minus_addend = s->minus_addend,
+                     .legacy = !e->wide};
+}
+
+static void cold_zeros(fz_emit *e, fz_slow *s)
+{
+    unsigned test = s->pair ? OP_TESTPS : OP_TESTPD;
+    if (s->pair) {
+        fz_rrri(e->code, OP_SHUFPS, s->l, s->tmp, s->s, s->hi, 0xdd);
+        rr(e, OP_PADDD, s->l, s->tmp, s->tmp, s->tmp); /* either sign */
+        rk(e, OP_PCMPEQD, s->l, s->tmp, s->tmp, FZ_K_ZERO);
+    } else {
+        rr(e, OP_PADDQ, s->l, s->tmp, s->s, s->s);
+        rk(e, OP_PCMPEQQ, s->l, s->tmp, s->tmp, FZ_K_ZERO);
+    }
+    /* A product of f64 that is zero must have a zero factor; so must a quotient its
+     * dividend; the residual of a quotient needs a finite divisor. */
+    int op = s->site.op;
+    if (s->site.f64 && (op == FZ_INST_MUL || op == FZ_INST_DIV)) {
+        shift(e, OP_SHIFTQ, 6, s->l, s->hi, s->site.a, 1);
+        rk(e, OP_PCMPEQQ, s->l, s->hi, s->hi, FZ_K_ZERO);
+        if (op == FZ_INST_MUL) {
+            shift(e, OP_SHIFTQ, 6, s->l, s->p, s->site.b, 1);
+            rk(e, OP_PCMPEQQ, s->l, s->p, s->p, FZ_K_ZERO);
+            rr(e, OP_POR, s->l, s->hi, s->hi, s->p);
+        } else { /* 0/inf has no residual */
+            rk(e, OP_PAND, s->l, s->p, s->site.b, FZ_K_EXP64);
+            rk(e, OP_PCMPEQQ, s->l, s->p, s->p, FZ_K_EXP64);
+            rr(e, OP_PANDN, s->l, s->hi, s->p, s->hi);
+        }
+        rr(e, OP_PAND, s->l, s->tmp, s->tmp, s->hi);
+    }
+    rr(e, OP_PANDN, s->l, s->y, s->tmp, s->y);
+    if (s->scalar)
+        rk(e, test, 0, s->y, 0, FZ_K_LANE0);
+    else
+        rr(e, test, s->l, s->y, 0, s->y);
+    fz_jump_if(e->code, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
+}
+
+void fz_emit_cold(fz_emit *e)
+{
+    fz_code *c = e->code;
+    for (size_t i = 0; i < e->slow_n && !c->failed; i++) {
+        fz_slow *s = &e->slow[i];
+        fz_fix_here(c, s->jump);
+        if (s->zeros)
+            cold_zeros(e, s);
+        fz_mov_tls(c, 0x89, 0, TLS(e, rax));
+        if (s->load >= 0) {
+            if (s->flags_saved) /* rax holds them, and may lead to the operand */
+                fz_mov_tls(c, 0x8b, 0, TLS(e, rax_flags));
+            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
+        }
+        fz_put(c, 0x48); /* lea site(%rip), %rax */
+        fz_put(c, 0x8d);
+        fz_put(c, 0x05);
+        fz_put_fix(c, FZ_FIX_HERE, 0, 0);
+        size_t site_fix = c->fix_n - 1;
+        fz_jump(c, FZ_FIX_BLOB, e->stub[!s->site.legacy]);
+        while (c->n % 4 && !c->failed)
+            fz_put(c, 0xcc);
+        fz_fix_here(c, site_fix);
+        s->site.back = (int32_t)((int64_t)s->back - (int64_t)c->n);
+        const uint8_t *p = (const uint8_t *)&s->site;
+        for (size_t j = 0; j < sizeof s->site; j++)
+            fz_put(c, p[j]);
+    }
+    e->slow_n = 0;
+}
+
+/* ---- The stubs --------------------------------------------------------------------------- */
+
+static void put_bytes(fz_code *c, const char *hex)
+{
+    for (; hex[0] && hex[1]; hex += 2) {
+        char byte[3] = {hex[0], hex[1], 0};
+        fz_put(c, (unsigned)strtoul(byte, NULL, 16));
+    }
+}
+
+/* Registers that a C function may change, rax apart. */
+static const uint8_t saved_gpr[] = {1, 2, 6, 7, 8, 9, 10, 11};
+
+void fz_emit_stub(fz_code *c, int32_t tls, bool wide)
+{
+    fz_emit at = {.code = c, .tls = tls};
+    fz_emit *e = &at;
+    /* rax: the site; the host's is in tls.rax. Below the red zone the stack is ours. */
+    fz_mov_tls(c, 0x89, 4, TLS(e, rsp));
+    put_bytes(c, "488d642480"); /* lea -128(%rsp), %rsp */
+    put_bytes(c, "9c");         /* pushfq; popq tls.flags */
+    put_bytes(c, "648f0425");
+    fz_put32(c, (uint32_t)TLS(e, flags));
+    for (size_t i = 0; i < sizeof saved_gpr; i++)
+        fz_mov_tls(c, 0x89, saved_gpr[i], TLS(e, gpr) + 8 * (int32_t)i);
+    for (int v = 0; v < 16; v++)
+        fz_rrt(c, OP_STORE, wide, v, 0, TLS(e, frame) + 32 * v);
+    if (wide)
+        put_bytes(c, "c5f877"); /* vzeroupper */
+    put_bytes(c, "4883e4c0fc"); /* and $-64, %rsp; cld */
+    put_bytes(c, "4889c7");       /* mov %rax, %rdi */
+    put_bytes(c, "ff15");         /* call *table(%rip) */
+    fz_put_fix(c, FZ_FIX_BLOB, FZ_AREA_DEFINITION, 0);
+    fz_mov_tls(c, 0x89, 0, TLS(e, back));
+    for (int v = 0; v < 16; v++)
+        fz_rrt(c, OP_LOAD, wide, v, 0, TLS(e, frame) + 32 * v);
+    for (size_t i = 0; i < sizeof saved_gpr; i++)
+        fz_mov_tls(c, 0x8b, saved_gpr[i], TLS(e, gpr) + 8 * (int32_t)i);
+    put_bytes(c, "64ff3425"); /* pushq tls.flags; popfq */
+    fz_put32(c, (uint32_t)TLS(e, flags));
+    put_bytes(c, "9d");
+    fz_mov_tls(c, 0x8b, 4, TLS(e, rsp));
+    fz_mov_tls(c, 0x8b, 0, TLS(e, rax));
+    put_bytes(c, "64ff2425"); /* jmp *tls.back */
+    fz_put32(c, (uint32_t)TLS(e, back));
+}

@@ -1,0 +1,80 @@
+/* A site on its way into code: shared by the emitter's files.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_SITE_H
+#define FZ_REWRITE_SITE_H
+
+#include "emit.h"
+#include "evex.h"
+
+enum { PS, PD, SS, SD }; /* a mandatory prefix as the type of its operands */
+
+/* What an operation is to the code that rounds it. */
+typedef struct site {
+    int op; /* ADD … FMA and the conversions: transformed operands */
+    bool f64, scalar, minus_product, minus_addend;
+    int a, b, c;        /* vector registers */
+    int result, merge;  /* merge: whose upper lanes a scalar result keeps */
+    int load;           /* a, b or c, if it is to be loaded from `mem` first, else -1 */
+    fz_mem mem;
+    int lanes, l;       /* of the operation; l: 256-bit operands */
+} site;
+
+/* ---- Short names for what is written often, in VEX -------------------------------------- */
+
+/* Instructions whose type is in the prefix. */
+static inline unsigned typed(int type, unsigned opcode)
+{
+    return FZ_OP(1, type, 0, opcode);
+}
+
+static inline void rr(fz_emit *e, unsigned op, int l, int d, int a, int b)
+{
+    fz_rrr(e->code, op, l, d, a, b);
+}
+
+static inline void rk(fz_emit *e, unsigned op, int l, int d, int a, int k)
+{
+    fz_rrk(e->code, op, l, d, a, 32 * k);
+}
+
+static inline void shift(fz_emit *e, unsigned op, int kind, int l, int d, int s, int n)
+{
+    fz_rrri(e->code, op, l, kind, d, s, n);
+}
+
+static inline void mov(fz_emit *e, int l, int d, int s)
+{
+    if (d != s)
+        rr(e, OP_MOVAPS, l, d, 0, s);
+}
+
+static inline int32_t in_tls(const fz_emit *e, size_t field)
+{
+    return e->tls + (int32_t)field;
+}
+#define TLS(e, field) in_tls(e, offsetof(fz_inst_tls, field))
+
+/* Opcodes of typed operations, and of fma in f64 by the order of its operands. */
+extern const uint8_t fz_site_opcode[FZ_INST_OPS];
+unsigned fz_site_fma(const site *s, int order);
+
+/* emit_cold.c */
+void fz_flags_save(fz_emit *e);
+void fz_flags_restore(fz_emit *e);
+fz_slow *fz_slow_new(fz_emit *e);
+fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result);
+
+/* emit_avx2.c, emit_evex.c: one step of the strand; a site in line; always the definition;
+ * and the integer of 64 bits in s->a, of which register y holds the f64. */
+void fz_avx2_step(fz_emit *e);
+void fz_avx2_round(fz_emit *e, site *s);
+void fz_avx2_integer(fz_emit *e, site *s, int y);
+void fz_evex_round(fz_emit *e, site *s);
+void fz_evex_integer(fz_emit *e, site *s, int y);
+void fz_evex_cold(fz_emit *e, fz_slow *s);   /* before the stub: what it does not keep */
+void fz_evex_resume(fz_emit *e, fz_slow *s); /* after it */
+void fz_evex_zeros(fz_emit *e, fz_slow *s);
+
+#endif
