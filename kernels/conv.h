@@ -64,9 +64,9 @@ typedef struct fz_conv {
 /* NULL, or why this convolution must be left to the original: "dims do not fit", ... */
 const char *fz_conv_refuses(const fz_conv *c);
 
-/* Writes dst, src, or weights and bias, whichever the pass makes; the padding of its
- * blocks becomes 0. fz_conv_refuses() must have said NULL. Outputs must not overlap
- * inputs (a FZ_POST_ADD's `other` may be the output itself). */
-typedef void fz_conv_fn(const fz_job *job, const fz_conv *c);
+/* The kernel, fz_conv_fn of kernels.h, writes dst, src, or weights and bias, whichever
+ * the pass makes; the padding of its blocks becomes 0. fz_conv_refuses() must have said
+ * NULL. Outputs must not overlap inputs (`other` of a post-op may be the output itself).
+ */
 
 #endif

@@ -4,7 +4,7 @@
  *
  * The steps and what they rest on are in step.h.
  */
-#include "gemm.h"
+#include "panels.h"
 
 #include "step.h"
 #include "tables.h"
@@ -211,21 +211,14 @@ FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc,
     }
 }
 
-/* The quicker path, where its preconditions hold. 0: nothing was done. */
-static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
+/* The quicker path on panels of f32, where its preconditions hold. 0: nothing was done.
+ */
+static int fast_panels(block *b, const f32 *a, ptrdiff_t na, const f32 *bb, ptrdiff_t nb,
+                       int kc, uint32_t kblock)
 {
     const product *p = b->p;
     const fz_law l = p->law;
-    const ptrdiff_t na = (ptrdiff_t)((b->rows + MR - 1) / MR) * MR * kc;
-    const ptrdiff_t nb = (ptrdiff_t)((b->cols + UNIT - 1) / UNIT) * UNIT * kc;
-    const int sr = l.mode == PRISM_SR;
-    if (p->k > 1 << 22 || (sr ? l.t < 21 : l.t != 24 || !FZ_HAVE_FMA))
-        return 0;
-    f32 *const raw = (f32 *)b->pb + 2 * NC * KC - nb; /* behind what is widened from it */
-    f32 *a = sr ? (f32 *)b->pa + 2 * MC * KC - na : b->pa, *bb = sr ? raw : b->pb;
-    pack_a(b, k0, kc, a);
-    pack_b(b, k0, kc, bb);
-    const int min = fz_wants_min_f32(l.mode, l.t, p->ftz);
+    const int sr = l.mode == PRISM_SR, min = fz_wants_min_f32(l.mode, l.t, p->ftz);
     const fz_range ra = fz_range_f32(a, na, min), rb = fz_range_f32(bb, nb, min);
     b->bound += ra.max * rb.max * kc;
     if (!fz_fast_f32(l.mode, l.t, ra, rb, b->bound, p->ftz))
@@ -246,4 +239,57 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
         tiles(PRISM_NEAREST, 1, b, kc, kblock);
     }
     return 1;
+}
+
+static int has_fast(const product *p)
+{
+    const fz_law l = p->law;
+    return p->k <= 1 << 22 && (l.mode == PRISM_SR ? l.t >= 21 : l.t == 24 && FZ_HAVE_FMA);
+}
+
+static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
+{
+    const product *p = b->p;
+    const ptrdiff_t na = fz_panel_rows(b->rows) * kc, nb = fz_panel_cols(b->cols) * kc;
+    const int sr = p->law.mode == PRISM_SR;
+    if (!has_fast(p))
+        return 0;
+    f32 *a = sr ? fz_panel_a(b->pa, b->rows, kc) : b->pa;
+    f32 *bb = sr ? fz_panel_b(b->pa, b->cols, kc) : b->pb;
+    pack_a(b, k0, kc, a);
+    pack_b(b, k0, kc, bb);
+    return fast_panels(b, a, na, bb, nb, kc, kblock);
+}
+
+/* ---- panels that somebody else has packed ------------------------------------------ */
+
+void FZ_FN(fz_panels_f32)(const fz_job *job, fz_panels *x, int kc, uint32_t kblock)
+{
+    char *space = fz_workspace();
+    product p = {.job = job, .law = x->law, .k = x->k, .ftz = x->ftz};
+    f32 *a = fz_panel_a(space, x->rows, kc), *bb = fz_panel_b(space, x->cols, kc);
+    block b = {.p = &p,
+               .i0 = (ptrdiff_t)x->row0,
+               .j0 = (ptrdiff_t)x->col0,
+               .rows = x->rows,
+               .cols = x->cols,
+               .sum = fz_panel_sum(space),
+               .pa = a,
+               .pb = bb,
+               .bound = x->bound};
+    if (has_fast(&p)) {
+        if (x->law.mode == PRISM_SR) {
+            b.pa = space;
+            b.pb = (f64 *)(void *)space + MC * KC;
+        }
+        const int done = fast_panels(&b, a, fz_panel_rows(b.rows) * kc, bb,
+                                     fz_panel_cols(b.cols) * kc, kc, kblock);
+        x->bound = b.bound;
+        if (done)
+            return;
+        b.pa = a;
+        b.pb = bb;
+    }
+    _mm_setcsr(FZ_CSR_MASKS | FZ_CSR_RN | x->ftz);
+    any_block(&b, kc, kblock);
 }

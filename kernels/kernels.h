@@ -96,6 +96,10 @@ typedef void fz_map_f64_fn(const fz_job *job, enum fz_fn fn, ptrdiff_t n, const 
 typedef void fz_math_wide_fn(enum fz_fn fn, int is_f32, ptrdiff_t n, const f64 *x,
                              const f64 *y, f64 *s, f64 *rho);
 
+/* A convolution; conv.h. */
+struct fz_conv;
+typedef void fz_conv_fn(const fz_job *job, const struct fz_conv *c);
+
 /* A complete table an ISA, no NULL entry. gemv is gemm with n = 1; a batch is a loop over
  * its entries with keys prism_key_derive(job.key, entry). */
 typedef struct fz_kernels {
@@ -112,6 +116,7 @@ typedef struct fz_kernels {
     fz_map_f32_fn *map_f32;
     fz_map_f64_fn *map_f64;
     fz_math_wide_fn *math_wide;
+    fz_conv_fn *conv;
 } fz_kernels;
 
 const fz_kernels *fz_kernels_for(enum prism_isa isa);

@@ -7,6 +7,11 @@
 
 #include "kernels.h"
 
+/* gemm's microkernels on panels of others; panels.h. */
+struct fz_panels;
+typedef void fz_panels_f32_fn(const fz_job *job, struct fz_panels *p, int kc,
+                              uint32_t kblock);
+
 #define DECLARE(isa)                                                                    \
     fz_gemm_f32_fn fz_gemm_f32_##isa;                                                   \
     fz_gemm_f64_fn fz_gemm_f64_##isa;                                                   \
@@ -20,7 +25,9 @@
     fz_ger_f64_fn fz_ger_f64_##isa;                                                     \
     fz_map_f32_fn fz_map_f32_##isa;                                                     \
     fz_map_f64_fn fz_map_f64_##isa;                                                     \
-    fz_math_wide_fn fz_math_wide_##isa;
+    fz_math_wide_fn fz_math_wide_##isa;                                                 \
+    fz_panels_f32_fn fz_panels_f32_##isa;                                               \
+    fz_conv_fn fz_conv_##isa;
 
 DECLARE(ref)
 DECLARE(sse41)

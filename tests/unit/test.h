@@ -19,6 +19,7 @@ Suite *suite_gemm_laws(void);
 Suite *suite_blas(void);
 Suite *suite_blas3(void);
 Suite *suite_math(void);
+Suite *suite_conv(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);
