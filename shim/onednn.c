@@ -9,6 +9,7 @@
  */
 #include <sys/mman.h>
 
+#include "blas.h"
 #include "divert.h"
 #include "onednn.h"
 
@@ -17,10 +18,12 @@ static const fz_dnnl_server servers[FZ_DNNL_KINDS] = {
                              fz_dnnl_conv_run},
     [FZ_DNNL_DECONVOLUTION] = {FZ_SYM_dnnl_deconvolution, 0, fz_dnnl_conv_read,
                                fz_dnnl_conv_run},
-    [FZ_DNNL_RNN] = {FZ_SYM_dnnl_rnn, FZ_SCOPE_BLAS, NULL, NULL},
-    [FZ_DNNL_MATMUL] = {FZ_SYM_dnnl_matmul, FZ_SCOPE_BLAS, NULL, NULL},
+    [FZ_DNNL_RNN] = {FZ_SYM_dnnl_rnn, FZ_SCOPE_BLAS, fz_dnnl_rnn_read, fz_dnnl_rnn_run},
+    [FZ_DNNL_MATMUL] = {FZ_SYM_dnnl_matmul, FZ_SCOPE_BLAS, fz_dnnl_matmul_read,
+                        fz_dnnl_matmul_run},
     [FZ_DNNL_INNER_PRODUCT] = {FZ_SYM_dnnl_inner_product, FZ_SCOPE_BLAS, NULL, NULL},
-    [FZ_DNNL_ELTWISE] = {FZ_SYM_dnnl_eltwise, FZ_SCOPE_MATH, NULL, NULL},
+    [FZ_DNNL_ELTWISE] = {FZ_SYM_dnnl_eltwise, FZ_SCOPE_MATH, fz_dnnl_eltwise_read,
+                         fz_dnnl_eltwise_run},
     [FZ_DNNL_REORDER] = {FZ_SYM_dnnl_reorder, 0, NULL, NULL},
 };
 
@@ -199,7 +202,13 @@ FZ_EXPORT int dnnl_primitive_execute(const void *primitive, void *stream, int na
         call.why = FZ_BY_KIND;
         note(op.kind, why);
     }
-    if (ours)
+    if (work.bound && why) {
+        fz_say("oneDNN's %s: begun by us, and now %s", fz_dnnl_kind_name(op.kind), why);
+        rc = 2; /* dnnl_invalid_arguments: torch throws */
+    } else if (work.bound && !ours) {
+        fz_nearest(&call, sizeof(f32));
+        server->run(&call, &work);
+    } else if (ours)
         server->run(&call, &work);
     else
         rc = original(lib)(primitive, stream, nargs, args);

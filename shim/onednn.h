@@ -9,6 +9,9 @@
 #define FZ_ONEDNN_H
 
 #include "../kernels/conv.h"
+#include "../kernels/eltwise.h"
+#include "../kernels/matmul.h"
+#include "../kernels/rnn.h"
 #include "shim.h"
 
 /* dnnl_exec_arg_t */
@@ -76,15 +79,19 @@ enum {
     FZ_DNNL_DIFF_WEIGHTS = 161,
     FZ_DNNL_DIFF_WEIGHTS_1 = 162,
     FZ_DNNL_DIFF_WEIGHTS_2 = 163,
-    FZ_DNNL_DIFF_BIAS = 169
+    FZ_DNNL_DIFF_BIAS = 169,
+    FZ_DNNL_SRC_SCALE = 4096 + FZ_DNNL_SRC
 };
 
 /* Algorithms that are executed: dnnl_alg_kind_t of 3.x. */
 enum {
     FZ_DNNL_RELU = 0x20,
+    FZ_DNNL_TANH = 0x21,
     FZ_DNNL_LINEAR = 0x26,
+    FZ_DNNL_LOGISTIC = 0x29,
     FZ_DNNL_CLIP = 0x2e,
     FZ_DNNL_CLIP_V2 = 0x2f,
+    FZ_DNNL_GELU_ERF = 0x31,
     FZ_DNNL_POOLING_MAX = 0x1ff,
     FZ_DNNL_BINARY_ADD = 0x1fff0,
     FZ_DNNL_BINARY_MUL = 0x1fff1
@@ -120,9 +127,14 @@ const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t);
 /* The same in two steps, for types that fz_tensor does not have: dnnl_data_type_t, 0:
  * unknown. */
 int fz_dnnl_type(const fz_dnnl_op *op, int arg);
+/* An argument that is so many bytes, opaque; NULL and 0 if it was not given. */
+const char *fz_dnnl_bytes(const fz_dnnl_op *op, int arg, void **data, size_t *bytes);
+/* The one factor of the result, 1 if there is none: of the output in 2.6, of src in 3.x. */
+const char *fz_dnnl_scale(const fz_dnnl_op *op, f32 *scale);
 /* No arguments but these (ended by 0), the scratchpad and post-ops' operands? */
 bool fz_dnnl_only(const fz_dnnl_op *op, const int *args);
-/* The post-ops on a result of this type, at most cap. NULL, or why not. */
+/* The post-ops on a result of this type, at most cap. NULL, or why not. matmul's scale
+ * is apart, fz_dnnl_scale(). */
 const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post, int cap,
                           int *n);
 
@@ -131,8 +143,12 @@ const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post
 /* What a kind's reader leaves for its runner. */
 typedef struct fz_dnnl_work {
     uint64_t flops;
+    bool bound; /* it goes on from what our kernels left: never the original's */
     union {
         fz_conv conv;
+        fz_lstm lstm;
+        fz_matmul matmul;
+        fz_eltwise eltwise;
     };
 } fz_dnnl_work;
 
@@ -164,5 +180,13 @@ void fz_dnnl_table(fz_text *t);
 /* Convolutions (onednn_conv.c). */
 const char *fz_dnnl_conv_read(const fz_dnnl_op *op, fz_dnnl_work *work);
 void fz_dnnl_conv_run(const fz_call *call, const fz_dnnl_work *work);
+
+/* Recurrent layers (onednn_rnn.c); products and elementwise functions (onednn_dense.c). */
+const char *fz_dnnl_rnn_read(const fz_dnnl_op *op, fz_dnnl_work *work);
+void fz_dnnl_rnn_run(const fz_call *call, const fz_dnnl_work *work);
+const char *fz_dnnl_matmul_read(const fz_dnnl_op *op, fz_dnnl_work *work);
+void fz_dnnl_matmul_run(const fz_call *call, const fz_dnnl_work *work);
+const char *fz_dnnl_eltwise_read(const fz_dnnl_op *op, fz_dnnl_work *work);
+void fz_dnnl_eltwise_run(const fz_call *call, const fz_dnnl_work *work);
 
 #endif

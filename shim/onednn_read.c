@@ -12,7 +12,7 @@
 #include "divert.h"
 #include "onednn.h"
 
-enum { DIMS = 12, SUCCESS = 0 };
+enum { DIMS = 12, SUCCESS = 0, U8 = 6 };
 #define RUNTIME INT64_MIN /* a size or stride that is known at the call only */
 
 typedef struct version {
@@ -129,7 +129,7 @@ static const struct {
 static int major; /* 2 or 3 once all functions are found */
 /* DNNL_ARG_ATTR_MULTIPLE_POST_OP(0), which changed within 3.x; 0: not known. */
 static int post_op;
-enum { ZERO_POINTS_2 = 4096 };
+enum { SCALES_2 = 513, ZERO_POINTS_2 = 4096 };
 
 /* ---- Finding ----------------------------------------------------------------------- */
 
@@ -355,7 +355,8 @@ bool fz_dnnl_only(const fz_dnnl_op *op, const int *args)
          * any. */
         bool known = id == FZ_DNNL_SCRATCHPAD || !op->args[i].memory ||
                      (post_op > 0 && id >= post_op && id % post_op == FZ_DNNL_SRC_1) ||
-                     (major == 2 && id >= ZERO_POINTS_2 && id < 2 * ZERO_POINTS_2);
+                     (major == 2 && id >= ZERO_POINTS_2 && id < 2 * ZERO_POINTS_2) ||
+                     (major == 2 && id == SCALES_2); /* fz_dnnl_scale() */
         for (const int *a = args; *a && !known; a++)
             known = id == *a;
         if (!known)
@@ -481,7 +482,25 @@ const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t)
     return NULL;
 }
 
-/* ---- Post-ops ---------------------------------------------------------------------- */
+const char *fz_dnnl_bytes(const fz_dnnl_op *op, int arg, void **data, size_t *bytes)
+{
+    const void *memory = memory_of(op, arg);
+    struct md m;
+    *data = NULL;
+    *bytes = 0;
+    if (!memory)
+        return NULL;
+    if (!argument(op, arg, &m))
+        return "sizes that are not known";
+    if (m.ndims != 1 || m.format != 2 || m.type != U8 || m.offset || m.stride[0] != 1)
+        return "a workspace that is no row of bytes";
+    if (api.memory_get_data_handle(memory, data) != SUCCESS)
+        return "no data handle";
+    *bytes = *data ? (size_t)m.dims[0] : 0;
+    return NULL;
+}
+
+/* ---- Scales and post-ops ----------------------------------------------------------- */
 
 static const char *post_sum(const void *ops, int i, enum fz_type result, fz_post *post)
 {
@@ -536,6 +555,34 @@ static const char *post_binary(const fz_dnnl_op *op, const void *ops, int i,
     return why ? why : fz_dnnl_has(op, arg) ? NULL : "a post-op without its operand";
 }
 
+const char *fz_dnnl_scale(const fz_dnnl_op *op, f32 *scale)
+{
+    const void *attr = NULL;
+    *scale = 1;
+    if (major == 2) {
+        int64_t count = 0;
+        int mask = 0;
+        const f32 *all = NULL;
+        if (api.primitive_desc_get_attr(op->desc, &attr) != SUCCESS ||
+            api.primitive_attr_get_output_scales(attr, &count, &mask, &all) != SUCCESS ||
+            count != 1 || mask != 0 || !all)
+            return "scales of the output";
+        *scale = *all;
+        return *scale == *scale ? NULL : "scales that are given at the call";
+    }
+    fz_tensor t;
+    const char *why = fz_dnnl_tensor(op, FZ_DNNL_SRC_SCALE, &t);
+    if (why || !t.data)
+        return why;
+    for (int d = 0; d < t.ndims; d++)
+        if (t.dims[d] != 1)
+            return "more than one scale";
+    if (t.type != FZ_F32)
+        return "a scale that is not f32";
+    *scale = *(const f32 *)t.data;
+    return NULL;
+}
+
 const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post, int cap,
                           int *n)
 {
@@ -543,14 +590,10 @@ const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post
     *n = 0;
     if (api.primitive_desc_get_attr(op->desc, &attr) != SUCCESS)
         return "attributes that cannot be read";
-    if (major == 2) {
-        int64_t count = 0;
-        int mask = 0;
-        const f32 *scale = NULL;
-        int rc = api.primitive_attr_get_output_scales(attr, &count, &mask, &scale);
-        if (rc != SUCCESS || count != 1 || mask != 0 || !scale || *scale != 1)
-            return "scales of the output";
-    }
+    f32 scale;
+    const char *bad = op->kind == FZ_DNNL_MATMUL ? NULL : fz_dnnl_scale(op, &scale);
+    if (bad || (op->kind != FZ_DNNL_MATMUL && scale != 1))
+        return bad ? bad : "scales of the output";
     if (api.primitive_attr_get_post_ops(attr, &ops) != SUCCESS)
         return "post-ops that cannot be read";
     const int len = api.post_ops_len(ops);

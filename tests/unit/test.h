@@ -20,6 +20,8 @@ Suite *suite_blas(void);
 Suite *suite_blas3(void);
 Suite *suite_math(void);
 Suite *suite_conv(void);
+Suite *suite_rnn(void);
+Suite *suite_dense(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);

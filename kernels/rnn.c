@@ -1,0 +1,397 @@
+/* The LSTM cell over gemm's products, the array operations and the math functions.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#include "rnn_parts.h"
+
+/* Rows of a panel of weights that fit into a thread's scratch. */
+#define ROWS (FZ_SCRATCH_BYTES / (FZ_LSTM_CHUNK * (ptrdiff_t)sizeof(f32)))
+
+/* ---- What is kept between forward and backward ------------------------------------- */
+
+#define FZ_LSTM_HEADER 64
+static const uint64_t ours[2] = {0x6c6f6f505a5a5546, 0x1f83d9abfb41bd6b};
+
+typedef struct kept {
+    uint64_t magic[2];
+    int64_t dims[4];
+} kept;
+
+int fz_lstm_kept(const void *p, size_t bytes)
+{
+    return p && bytes >= FZ_LSTM_HEADER && memcmp(p, ours, sizeof ours) == 0;
+}
+
+/* ---- Shapes ------------------------------------------------------------------------ */
+
+static shape shape_of(const fz_lstm *l)
+{
+    shape s = {l->src.dims[0],       l->src.dims[1], l->src.dims[2], l->dst.dims[2], 0, 0,
+               l->src.type != FZ_F32};
+    s.step = s.n * s.h;
+    s.stretch = l->stretch ? l->stretch : s.step ? FZ_LSTM_STRETCH / s.step : s.t;
+    s.stretch = s.stretch < 1 ? 1 : s.stretch > s.t ? s.t : s.stretch;
+    return s;
+}
+
+static int dense(const fz_tensor *t)
+{
+    ptrdiff_t stride = 1;
+    if (t->nblocks)
+        return 0;
+    for (int d = t->ndims - 1; d >= 0; d--) {
+        if (t->dims[d] != 1 && t->stride[d] != stride)
+            return 0;
+        stride *= t->dims[d];
+    }
+    return 1;
+}
+
+static int is(const fz_tensor *t, int ndims, ptrdiff_t a, ptrdiff_t b, ptrdiff_t c,
+              ptrdiff_t d, ptrdiff_t e)
+{
+    const ptrdiff_t dims[] = {a, b, c, d, e};
+    return t->ndims == ndims && memcmp(t->dims, dims, (size_t)ndims * sizeof *dims) == 0;
+}
+
+static const char *check_forward(const fz_lstm *l, const shape *s)
+{
+    const fz_tensor *states[] = {&l->h0, &l->c0, &l->hn, &l->cn};
+    if (!is(&l->src, 3, s->t, s->n, s->i, 0, 0) ||
+        !is(&l->dst, 3, s->t, s->n, s->h, 0, 0) ||
+        !is(&l->wx, 5, 1, 1, s->i, GATES, s->h) ||
+        !is(&l->wh, 5, 1, 1, s->h, GATES, s->h) ||
+        (l->bias.data && !is(&l->bias, 4, 1, 1, GATES, s->h, 0)))
+        return "dims do not fit";
+    if (!l->src.data || !l->dst.data || !l->wx.data || !l->wh.data || s->t < 1)
+        return "arguments are missing";
+    if (s->i > ROWS || s->h > ROWS)
+        return "a layer that is too wide";
+    if (l->dst.type != l->src.type || (l->h0.data && l->h0.type != l->src.type) ||
+        (l->hn.data && l->hn.type != l->src.type))
+        return "inputs and outputs of different types";
+    if (!dense(&l->src) || !dense(&l->dst) || (l->bias.data && !dense(&l->bias)))
+        return "layers that are not dense";
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (states[i]->data &&
+            (!is(states[i], 4, 1, 1, s->n, s->h, 0) || !dense(states[i])))
+            return "states that are not dense";
+    return NULL;
+}
+
+static const char *check_backward(const fz_lstm *l, const shape *s)
+{
+    const fz_tensor *states[] = {&l->dh0, &l->dc0, &l->dhn, &l->dcn};
+    const fz_tensor *all[] = {&l->dsrc, &l->dh0, &l->dc0, &l->dwx,   &l->dwh,
+                              &l->ddst, &l->dhn, &l->dcn, &l->dbias, &l->c0};
+    if (!is(&l->dsrc, 3, s->t, s->n, s->i, 0, 0) ||
+        !is(&l->ddst, 3, s->t, s->n, s->h, 0, 0) ||
+        !is(&l->dwx, 5, 1, 1, s->i, GATES, s->h) ||
+        !is(&l->dwh, 5, 1, 1, s->h, GATES, s->h) ||
+        (l->dbias.data && !is(&l->dbias, 4, 1, 1, GATES, s->h, 0)))
+        return "dims do not fit";
+    if (!l->dsrc.data || !l->ddst.data || !l->dwx.data || !l->dwh.data)
+        return "arguments are missing";
+    if (!dense(&l->dsrc) || !dense(&l->ddst) || (l->dbias.data && !dense(&l->dbias)) ||
+        l->dwx.nblocks || l->dwh.nblocks)
+        return "gradients that are not dense";
+    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
+        if (states[i]->data &&
+            (!is(states[i], 4, 1, 1, s->n, s->h, 0) || !dense(states[i])))
+            return "states that are not dense";
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->data && all[i]->type != FZ_F32)
+            return "gradients that are not f32";
+    return NULL;
+}
+
+const char *fz_lstm_refuses(const fz_lstm *l)
+{
+    const shape s = shape_of(l);
+    const char *why = check_forward(l, &s);
+    if (why)
+        return why;
+    if (s.half && (l->kept || l->backward))
+        return "training in bf16 or f16";
+    const size_t need = FZ_LSTM_HEADER + 5 * (size_t)(s.t * s.step) * sizeof(f32);
+    if (l->kept && l->kept_bytes < need)
+        return "a workspace that is too small";
+    if (!l->backward)
+        return NULL;
+    const kept *k = l->kept;
+    const int64_t dims[4] = {s.t, s.n, s.i, s.h};
+    if (!fz_lstm_kept(k, l->kept_bytes))
+        return "a workspace that the original has filled";
+    if (memcmp(k->dims, dims, sizeof dims))
+        return "a workspace of another layer";
+    return check_backward(l, &s);
+}
+
+/* ---- Scratch ----------------------------------------------------------------------- */
+
+static room room_of(const fz_lstm *l, f32 *p)
+{
+    const shape s = shape_of(l);
+    const size_t one = ((size_t)s.step + 15) / 16 * 16;
+    room a = {.gates = p};
+    size_t n = GATES * (((size_t)(s.stretch * s.step) + 15) / 16 * 16);
+    a.c = p + n;
+    a.h = p + (n += one);
+    a.x = p + (n += one);
+    if (s.half)
+        n += (size_t)(s.stretch * s.n * s.i);
+    a.size = n;
+    return a;
+}
+
+size_t fz_lstm_scratch(const fz_lstm *l)
+{
+    static f32 none[1];
+    return room_of(l, none).size * sizeof(f32);
+}
+
+/* ---- Products ---------------------------------------------------------------------- */
+
+/* C = A*B + beta*C, C of some columns. B is a slice of weights: its rows are index `row`,
+ * its columns index `col` of their dimensions, and the gate is fixed. */
+typedef struct product {
+    fz_parts parts;
+    const fz_tensor *w;
+    int row, col; /* 2: inputs, 4: outputs */
+    ptrdiff_t m, cols, k,
+        plane; /* plane: of A (backward) or C (forward), a gate's size */
+    const f32 *a;
+    f32 beta, *c;
+    ptrdiff_t lda, ldc;
+    int over_gates; /* A has a plane a gate, and C is their sum */
+} product;
+
+/* Rows 0 .. k-1, columns from c0 of a slice: in place where its strides are regular. */
+static const f32 *slice(const product *p, ptrdiff_t gate, ptrdiff_t c0, ptrdiff_t cols,
+                        ptrdiff_t *rs, ptrdiff_t *cs)
+{
+    const fz_tensor *w = p->w;
+    const ptrdiff_t base = fz_tensor_at(w, 3, gate);
+    if (w->type == FZ_F32 && !w->nblocks) {
+        *rs = w->stride[p->row];
+        *cs = w->stride[p->col];
+        return (const f32 *)w->data + base + c0 * *cs;
+    }
+    f32 *into = fz_scratch(FZ_SCRATCH_PRODUCT);
+    ptrdiff_t at[FZ_LSTM_CHUNK];
+    for (ptrdiff_t j = 0; j < cols; j++)
+        at[j] = base + fz_tensor_at(w, p->col, c0 + j);
+    for (ptrdiff_t i = 0; i < p->k; i++) {
+        const ptrdiff_t r = fz_tensor_at(w, p->row, i);
+        for (ptrdiff_t j = 0; j < cols; j++)
+            into[i * cols + j] = w->type == FZ_F32
+                                     ? ((const f32 *)w->data)[r + at[j]]
+                                     : fz_widen(((const uint16_t *)w->data)[r + at[j]],
+                                                w->type);
+    }
+    *rs = cols;
+    *cs = 1;
+    return into;
+}
+
+static void product_task(void *arg, int index)
+{
+    const product *p = arg;
+    fz_parts parts = fz_parts_task(&p->parts, index);
+    const ptrdiff_t chunks = (p->cols + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const ptrdiff_t c0 = index % chunks * FZ_LSTM_CHUNK, gate = index / chunks;
+    const ptrdiff_t cols = p->cols - c0 < FZ_LSTM_CHUNK ? p->cols - c0 : FZ_LSTM_CHUNK;
+    ptrdiff_t rs, cs;
+    if (!p->over_gates) {
+        const f32 *b = slice(p, gate, c0, cols, &rs, &cs);
+        const fz_job job = fz_part(&parts);
+        parts.k->gemm_f32(&job, p->m, cols, p->k, 1, p->a, p->lda, 1, b, rs, cs, p->beta,
+                          p->c + gate * p->plane + c0, p->ldc, 1);
+        return;
+    }
+    for (ptrdiff_t g = 0; g < GATES; g++) {
+        const f32 *b = slice(p, g, c0, cols, &rs, &cs);
+        const fz_job job = fz_part(&parts);
+        parts.k->gemm_f32(&job, p->m, cols, p->k, 1, p->a + g * p->plane, p->lda, 1, b,
+                          rs, cs, g ? 1 : p->beta, p->c + c0, p->ldc, 1);
+    }
+}
+
+fz_parts fz_lstm_phase(layer *y)
+{
+    const fz_job job = fz_part(&y->parts);
+    return fz_parts_of(y->parts.k, &job);
+}
+
+void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
+                        const f32 *a, ptrdiff_t k, f32 beta)
+{
+    const ptrdiff_t h = y->s.h;
+    product p = {fz_lstm_phase(y),  w, 2, 4, rows, h, k, y->rows * h, a, beta,
+                 y->gates + r0 * h, k, h, 0};
+    fz_parts_share(&p.parts, (f64)rows * (f64)k * (f64)(GATES * h), product_task, &p,
+                   (int)(GATES * ((h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
+}
+
+void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
+                          ptrdiff_t width, f32 *c)
+{
+    const ptrdiff_t h = y->s.h;
+    product p = {fz_lstm_phase(y),  w, 4, 2, rows,  width, h, y->rows * h,
+                 y->gates + r0 * h, 0, c, h, width, 1};
+    fz_parts_share(&p.parts, (f64)rows * (f64)width * (f64)(GATES * h), product_task, &p,
+                   (int)((width + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK));
+}
+
+/* ---- Forward ----------------------------------------------------------------------- */
+
+static void widen(const fz_tensor *t, ptrdiff_t from, ptrdiff_t n, f32 *to)
+{
+    const char *data = t->data;
+    fz_widen_row(data + from * (ptrdiff_t)fz_type_size(t->type), t->type, 1, n, to);
+}
+
+static void forward_task(void *arg, int index)
+{
+    const step *st = arg;
+    layer *y = st->y;
+    ptrdiff_t from;
+    run r = run_of(y, &st->parts, index, &from);
+    const ptrdiff_t plane = y->rows * y->s.h;
+    f32 *gate[GATES], *one = r.tmp[0], *x = r.tmp[1], *h = r.tmp[2], *c = st->c + from;
+    for (int g = 0; g < GATES; g++)
+        gate[g] = y->gates + g * plane + (st->at - y->base) * y->s.step + from;
+    fill(&r, 1, one);
+    sigma(&r, one, gate[0]);
+    sigma(&r, one, gate[1]);
+    map(&r, FZ_FN_TANH, gate[2], gate[2]);
+    sigma(&r, one, gate[3]);
+    if (st->before)
+        op(&r, PRISM_MUL, gate[1], st->before + from, x, x);
+    else
+        fill(&r, 0, x);
+    op(&r, PRISM_FMA, gate[0], gate[2], x, c);
+    map(&r, FZ_FN_TANH, c, h);
+    const ptrdiff_t to = st->at * y->s.step + from;
+    if (!y->s.half) {
+        op(&r, PRISM_MUL, gate[3], h, h, (f32 *)y->l->dst.data + to);
+        return;
+    }
+    op(&r, PRISM_MUL, gate[3], h, h, h);
+    narrow(&r, h, y->l->dst.type, (uint16_t *)y->l->dst.data + to, y->m.h + from);
+}
+
+/* The last c of a half layer. */
+static void narrow_task(void *arg, int index)
+{
+    const step *st = arg;
+    ptrdiff_t from;
+    run r = run_of(st->y, &st->parts, index, &from);
+    const fz_tensor *cn = &st->y->l->cn;
+    narrow(&r, st->c + from, cn->type, (uint16_t *)cn->data + from, NULL);
+}
+
+static void start_gates(layer *y, ptrdiff_t rows)
+{
+    const ptrdiff_t h = y->s.h;
+    if (!y->l->bias.data)
+        return;
+    for (ptrdiff_t g = 0; g < GATES; g++) {
+        f32 *to = y->gates + g * y->rows * h;
+        for (ptrdiff_t r = 0; r < rows; r++)
+            widen(&y->l->bias, g * h, h, to + r * h);
+    }
+}
+
+/* Steps q .. q+n-1; c: the state before them, or NULL. Returns that behind them. */
+static const f32 *forward_stretch(layer *y, ptrdiff_t q, ptrdiff_t n, const f32 *c)
+{
+    const fz_lstm *l = y->l;
+    const shape *s = &y->s;
+    const ptrdiff_t first = l->reverse ? s->t - q - n : q; /* position */
+    const f32 *x = y->m.x;
+    y->base = first;
+    y->rows = n * s->n;
+    if (l->kept) {
+        y->base = 0;
+        y->rows = s->t * s->n;
+    }
+    if (s->half)
+        widen(&l->src, first * s->n * s->i, n * s->n * s->i, y->m.x);
+    else
+        x = (const f32 *)l->src.data + first * s->n * s->i;
+    start_gates(y, y->rows);
+    fz_lstm_into_gates(y, &l->wx, (first - y->base) * s->n, n * s->n, x, s->i,
+                       l->bias.data ? 1 : 0);
+    for (ptrdiff_t j = 0; j < n; j++) {
+        const ptrdiff_t at = l->reverse ? first + n - 1 - j : first + j;
+        const f32 *h = y->m.h;
+        if (q + j == 0) {
+            if (s->half && l->h0.data)
+                widen(&l->h0, 0, s->step, y->m.h);
+            else if (!s->half)
+                h = l->h0.data;
+            if (!l->h0.data)
+                h = NULL;
+        } else if (!s->half) {
+            h = (const f32 *)l->dst.data + (l->reverse ? at + 1 : at - 1) * s->step;
+        }
+        if (h)
+            fz_lstm_into_gates(y, &l->wh, (at - y->base) * s->n, s->n, h, s->h, 1);
+        step st = {.y = y, .at = at, .before = c, .c = y->m.c};
+        if (y->cells)
+            st.c = y->cells + at * s->step;
+        share_step(&st, forward_task);
+        c = st.c;
+    }
+    return c;
+}
+
+static void forward(layer *y)
+{
+    const fz_lstm *l = y->l;
+    const shape *s = &y->s;
+    const f32 *c = NULL;
+    y->gates = y->m.gates;
+    if (l->kept) {
+        kept *k = l->kept;
+        const kept head = {{ours[0], ours[1]}, {s->t, s->n, s->i, s->h}};
+        *k = head;
+        y->gates = (f32 *)(void *)((char *)l->kept + FZ_LSTM_HEADER);
+        y->cells = y->gates + GATES * s->t * s->step;
+    }
+    const ptrdiff_t stretch = l->kept ? s->t : s->stretch;
+    if (l->c0.data) {
+        widen(&l->c0, 0, s->step, y->m.c);
+        c = y->m.c;
+    }
+    for (ptrdiff_t q = 0; q < s->t; q += stretch)
+        c = forward_stretch(y, q, s->t - q < stretch ? s->t - q : stretch, c);
+    const size_t size = fz_type_size(l->dst.type);
+    if (l->hn.data)
+        memcpy(l->hn.data,
+               (char *)l->dst.data +
+                   (size_t)((l->reverse ? 0 : s->t - 1) * s->step) * size,
+               (size_t)s->step * size);
+    if (l->cn.data && l->cn.type == FZ_F32) {
+        memcpy(l->cn.data, c, (size_t)s->step * sizeof *c);
+    } else if (l->cn.data) {
+        step st = {.y = y, .c = y->m.c};
+        share_step(&st, narrow_task);
+    }
+}
+
+void fz_lstm_run(const fz_kernels *k, const fz_job *job, const fz_lstm *l, void *scratch)
+{
+    layer y = {.l = l,
+               .s = shape_of(l),
+               .parts = fz_parts_of(k, job),
+               .ops = prism_arrays(fz_kernels_isa(k)),
+               .m = room_of(l, scratch)};
+    if (y.s.step == 0)
+        return;
+    if (l->backward)
+        fz_lstm_backward(&y);
+    else
+        forward(&y);
+}

@@ -1,0 +1,142 @@
+/* What the passes of the LSTM share: a call's layout, its products and elementwise steps.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * Gates lie in planes, [gate][step and batch][output], so that a step of one gate is one
+ * array. A product is cut into tasks of FZ_LSTM_CHUNK columns of a gate, an elementwise
+ * step into tasks of FZ_LSTM_RUN numbers.
+ */
+#ifndef FZ_RNN_PARTS_H
+#define FZ_RNN_PARTS_H
+
+#include "blas_parts.h"
+#include "half_rows.h"
+#include "rnn.h"
+
+#define GATES 4
+#define FZ_LSTM_CHUNK 64
+#define FZ_LSTM_RUN 1024
+/* In front of what is kept. */
+#define FZ_LSTM_HEADER 64
+
+typedef struct shape {
+    ptrdiff_t t, n, i, h;
+    ptrdiff_t step;    /* n*h */
+    ptrdiff_t stretch; /* steps */
+    int half;
+} shape;
+
+typedef struct room {
+    f32 *gates;  /* [4][stretch * n][h] */
+    f32 *c, *h;  /* a step each */
+    f32 *x;      /* half: a stretch of src, widened */
+    size_t size; /* in numbers */
+} room;
+
+typedef struct layer {
+    const fz_lstm *l;
+    shape s;
+    fz_parts parts; /* the phases of the call */
+    const prism_array_ops *ops;
+    room m;
+    f32 *gates; /* planes of `rows` rows, the first row that of position `base` */
+    ptrdiff_t rows;
+    ptrdiff_t base;
+    f32 *cells; /* training: c of each position */
+} layer;
+
+/* The stream of the next phase of a call. */
+fz_parts fz_lstm_phase(layer *y);
+/* The gates' sums of `rows` rows from row r0 on: A (rows, k) times weights + beta*sums.
+ */
+void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
+                        const f32 *a, ptrdiff_t k, f32 beta);
+/* The other way: C, of `width` columns, = gates' gradients times weights, transposed. */
+void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
+                          ptrdiff_t width, f32 *c);
+void fz_lstm_backward(layer *y);
+
+/* ---- Elementwise steps ------------------------------------------------------------- */
+
+/* The numbers of one task, and the next part's operation on them. */
+typedef struct run {
+    fz_parts parts;
+    const prism_array_ops *ops;
+    size_t n;
+    f32 *tmp[6];
+} run;
+
+static inline run run_of(const layer *y, const fz_parts *p, int index, ptrdiff_t *from)
+{
+    run r = {fz_parts_task(p, index), y->ops, 0, {0}};
+    *from = (ptrdiff_t)index * FZ_LSTM_RUN;
+    r.n = (size_t)(y->s.step - *from < FZ_LSTM_RUN ? y->s.step - *from : FZ_LSTM_RUN);
+    for (int i = 0; i < 6; i++)
+        r.tmp[i] = (f32 *)fz_scratch(FZ_SCRATCH_VECTORS) + i * FZ_LSTM_RUN;
+    return r;
+}
+
+static inline void op(run *r, enum prism_op which, const f32 *a, const f32 *b,
+                      const f32 *c, f32 *out)
+{
+    const fz_job job = fz_part(&r->parts);
+    r->ops->op_f32(which, r->n, a, b, c, out, job.mode, job.t, job.key);
+}
+
+static inline void map(run *r, enum fz_fn fn, const f32 *x, f32 *out)
+{
+    const fz_job job = fz_part(&r->parts);
+    r->parts.k->map_f32(&job, fn, (ptrdiff_t)r->n, x, x, out);
+}
+
+static inline void minus(const run *r, const f32 *x, f32 *out)
+{
+    for (size_t i = 0; i < r->n; i++)
+        out[i] = -x[i];
+}
+
+static inline void fill(const run *r, f32 x, f32 *out)
+{
+    for (size_t i = 0; i < r->n; i++)
+        out[i] = x;
+}
+
+/* x = 1 / (1 + exp(-x)); one: ones */
+static inline void sigma(run *r, const f32 *one, f32 *x)
+{
+    minus(r, x, x);
+    map(r, FZ_FN_EXP, x, x);
+    op(r, PRISM_ADD, x, one, x, x);
+    op(r, PRISM_DIV, one, x, x, x);
+}
+
+/* out[i] = x narrowed; back: what it is now worth. */
+static inline void narrow(run *r, const f32 *x, enum fz_type type, uint16_t *out,
+                          f32 *back)
+{
+    const fz_job job = fz_part(&r->parts);
+    fz_narrow_row(x, (ptrdiff_t)r->n, type, job.mode, job.key, out, 1);
+    for (size_t i = 0; i < r->n && back; i++)
+        back[i] = fz_widen(out[i], type);
+}
+
+typedef struct step {
+    layer *y;
+    fz_parts parts;
+    ptrdiff_t at;      /* position in time */
+    const f32 *before; /* c before this step; NULL: zeros */
+    f32 *c;
+    const f32 *dh; /* backward: from the step behind; NULL: zeros */
+    f32 *dc;
+    const f32 *was, *cell; /* gates and c, kept */
+} step;
+
+static inline void share_step(step *st, void (*task)(void *, int))
+{
+    layer *y = st->y;
+    st->parts = fz_lstm_phase(y);
+    fz_parts_share(&st->parts, 64.0 * (f64)y->s.step, task, st,
+                   (int)((y->s.step + FZ_LSTM_RUN - 1) / FZ_LSTM_RUN));
+}
+
+#endif
