@@ -185,17 +185,6 @@ void fz_runs_free(fz_runs *r)
         munmap(r->run, r->mapped);
 }
 
-void fz_tap_box(ptrdiff_t small, ptrdiff_t large, ptrdiff_t stride, ptrdiff_t offset,
-                ptrdiff_t *lo, ptrdiff_t *n)
-{
-    ptrdiff_t first = div_ceil(-offset, stride);
-    ptrdiff_t end = div_floor(large - 1 - offset, stride) + 1;
-    first = first < 0 ? 0 : first;
-    end = end > small ? small : end;
-    *lo = first;
-    *n = end > first ? end - first : 0;
-}
-
 /* ---- padding of blocks ------------------------------------------------------------- */
 
 /* All elements whose index of dimension `at` lies in the padding; dimensions before it

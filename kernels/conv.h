@@ -8,8 +8,9 @@
  * no operation. The orders, k from first to last, each loop inside the one before it:
  *
  *   forward, backward data   taps (depth, height, width) rising, then input channels
- *   backward weights         images, then output positions (depth, height, width)
- *   gradient of the bias     the same, as round(x + acc)
+ *   backward weights         classes of positions of the smaller side (conv_plan.h), in
+ *                            each images, then positions (depth, height, width)
+ *   gradient of the bias     images, then positions of dst, as round(x + acc)
  *
  * Behind the sum, forward: round(acc + bias), then the post-ops in their order.
  * Operands of bf16 and f16 are widened, which is exact, sums are f32, and the result is

@@ -35,10 +35,6 @@ void fz_runs_make(fz_runs *r, int small, ptrdiff_t out, ptrdiff_t in, ptrdiff_t 
                   ptrdiff_t stride, ptrdiff_t dilation, ptrdiff_t pad);
 void fz_runs_free(fz_runs *r);
 
-/* Positions lo .. lo+n-1 of the smaller side that tap t joins to the larger one. */
-void fz_tap_box(ptrdiff_t small, ptrdiff_t large, ptrdiff_t stride, ptrdiff_t offset,
-                ptrdiff_t *lo, ptrdiff_t *n);
-
 /* Zeros where a tensor is padded to whole blocks. */
 void fz_tensor_clear_padding(const fz_tensor *t);
 

@@ -53,9 +53,10 @@ typedef struct taps {
     fz_side *in, *w;
 } taps;
 
-static void next_taps(void *state, tile *t, int kc)
+static void next_taps(void *state, tile *t, ptrdiff_t k, int kc)
 {
     taps *s = state;
+    (void)k; /* the state has moved on */
     const conv *v = t->v;
     for (int i = 0; i < kc;) {
         ptrdiff_t in = 0, w = 0;
@@ -254,6 +255,19 @@ static int choose_lanes(const conv *v)
     return along_channels < along_pixels;
 }
 
+static void make_runs(conv *v, int small, const fz_tensor *out, const fz_tensor *in)
+{
+    const fz_conv *c = v->c;
+    for (int d = 0; d < 3; d++) {
+        const int s = d - (3 - c->spatial), x = s + 2, w = x + (c->grouped != 0);
+        if (s < 0)
+            fz_runs_make(&v->runs[d], 1, 1, 1, 1, 1, 1, 0);
+        else
+            fz_runs_make(&v->runs[d], small, out->dims[x], in->dims[x],
+                         c->weights.dims[w], c->stride[s], c->dilation[s], c->pad[s]);
+    }
+}
+
 static void run_outputs(conv *v)
 {
     const fz_conv *c = v->c;
@@ -274,13 +288,8 @@ static void run_outputs(conv *v)
         v->out_stride[d] = s < 0 ? 0 : v->out->stride[x];
         v->in_stride[d] = s < 0 ? 0 : v->in->stride[x];
         v->w_stride[d] = s < 0 ? 0 : c->weights.stride[x + g];
-        if (s < 0)
-            fz_runs_make(&v->runs[d], 1, 1, 1, 1, 1, 1, 0);
-        else
-            fz_runs_make(&v->runs[d], forward != (c->deconv != 0), v->out->dims[x],
-                         v->in->dims[x], c->weights.dims[x + g], c->stride[s],
-                         c->dilation[s], c->pad[s]);
     }
+    make_runs(v, forward != (c->deconv != 0), v->out, v->in);
     const ptrdiff_t classes = v->runs[0].n * v->runs[1].n * v->runs[2].n;
     v->by_channel = choose_lanes(v);
     f64 work = 0;
@@ -300,109 +309,172 @@ static void run_outputs(conv *v)
 
 /* ---- backward weights -------------------------------------------------------------- */
 
-/* Positions of the smaller side that a tap joins to the larger one: the k of its sums. */
-typedef struct box {
-    ptrdiff_t lo[3], n[3], tap[3], q[3], image;
-    fz_side *small, *large; /* small NULL: the gradient of the bias */
-} box;
+/* K is the positions of the smaller side, class by class: those of one class have the
+ * same taps. One side of a tile is the channels of the smaller side, the other (the long
+ * one) taps and channels of the larger side; where a class lacks taps, what belongs to
+ * them sits out. */
+typedef struct part {
+    int n; /* of the tile's rows or columns, those that take part */
+    int which[NC];
+} part;
 
-static void next_positions(void *state, tile *t, int kc)
+/* A tile under way. */
+typedef struct gradient {
+    tile t;
+    fz_panels p;
+    int long_cols;                 /* the long side is the columns */
+    ptrdiff_t long_at[NC];         /* places in the larger side */
+    ptrdiff_t tap[NC][3];
+    ptrdiff_t short_at[NC];        /* in the smaller side */
+    uint32_t kblock;
+    f32 *total;                    /* MC x NC: the sums of all, not of a class's part */
+} gradient;
+
+static part taking_part(const gradient *g, const fz_run *const run[3])
 {
-    box *s = state;
-    const conv *v = t->v;
-    for (int i = 0; i < kc;) {
-        ptrdiff_t out = at(&v->out_n, s->image);
-        ptrdiff_t in = s->small ? at(&v->in_n, s->image) : 0;
-        const ptrdiff_t by_in = v->in_stride[2] * v->c->stride[v->c->spatial - 1];
-        for (int d = 0; d < 3; d++) {
-            const int c = d - (3 - v->c->spatial);
-            const ptrdiff_t o = s->lo[d] + s->q[d];
-            out += o * v->out_stride[d];
-            if (c >= 0 && s->small)
-                in += v->in_stride[d] * (o * v->c->stride[c] - v->c->pad[c] +
-                                         s->tap[d] * v->c->dilation[c]);
-        }
-        for (; i < kc && s->q[2] < s->n[2]; i++, s->q[2]++) {
-            if (s->small) {
-                s->small->k[i] = out;
-                s->large->k[i] = in;
-            } else {
-                t->a.k[i] = 0;
-                t->b.k[i] = out;
-            }
-            out += v->out_stride[2];
-            in += by_in;
-        }
-        if (s->q[2] == s->n[2]) {
-            s->q[2] = 0;
-            if (++s->q[1] == s->n[1]) {
-                s->q[1] = 0;
-                if (++s->q[0] == s->n[0]) {
-                    s->q[0] = 0;
-                    s->image++;
-                }
-            }
+    part x = {0};
+    const int n = g->long_cols ? g->t.cols : g->t.rows;
+    for (int i = 0; i < n; i++) {
+        int in = 1;
+        for (int d = 0; d < 3; d++)
+            in &= g->tap[i][d] >= run[d]->tap && g->tap[i][d] < run[d]->tap + run[d]->taps;
+        if (in)
+            x.which[x.n++] = i;
+    }
+    return x;
+}
+
+/* Sums of the part to and from where the panels are summed. */
+static void exchange(const gradient *g, const part *x, int rows, int cols, int out)
+{
+    f32 *sum = fz_panel_sum(fz_workspace());
+    for (int i = 0; i < rows; i++) {
+        f32 *total = g->total + (g->long_cols ? i : x->which[i]) * NC;
+        f32 *mine = sum + i * NC;
+        for (int j = 0; j < cols; j++) {
+            f32 *other_ = total + (g->long_cols ? x->which[j] : j);
+            if (out)
+                *other_ = mine[j];
+            else
+                mine[j] = *other_;
         }
     }
 }
 
-/* Rows or columns are weights' output channels, the others its input channels. */
+static void gradient_of_class(gradient *g, const fz_run *const run[3])
+{
+    const conv *v = g->t.v;
+    const part x = taking_part(g, run);
+    const ptrdiff_t depth = class_pixels(v, run);
+    if (!x.n || !depth)
+        return;
+    fz_side *large = g->long_cols ? &g->t.b : &g->t.a;
+    fz_side *small = g->long_cols ? &g->t.a : &g->t.b;
+    const int shorts = g->long_cols ? g->t.rows : g->t.cols;
+    const int rows = g->long_cols ? shorts : x.n, cols = g->long_cols ? x.n : shorts;
+    ptrdiff_t first[3], count[3], from[3], step[3];
+    static const ptrdiff_t ones[3] = {1, 1, 1};
+    for (int d = 0; d < 3; d++) {
+        const int c = d - (3 - v->c->spatial);
+        first[d] = run[d]->out;
+        count[d] = run[d]->count;
+        step[d] = c < 0 ? 1 : v->c->stride[c];
+        from[d] = c < 0 ? 0 : first[d] * step[d] - v->c->pad[c];
+    }
+    for (int i = 0; i < x.n; i++)
+        large->at[i] = g->long_at[x.which[i]];
+    memcpy(small->at, g->short_at, (size_t)shorts * sizeof *small->at);
+    char *const space = fz_workspace();
+    exchange(g, &x, rows, cols, 0);
+    g->p.rows = rows;
+    g->p.cols = cols;
+    for (ptrdiff_t k = 0; k < depth; k += KC) {
+        const int kc = (int)(depth - k < KC ? depth - k : KC);
+        pixels(&v->out_n, v->out_stride, first, ones, count, k, kc, small->k);
+        pixels(&v->in_n, v->in_stride, from, step, count, k, kc, large->k);
+        fz_pack_rows(&g->t.a, rows, kc, fz_panel_a(space, rows, kc));
+        fz_pack_cols(&g->t.b, cols, kc, fz_panel_b(space, cols, kc));
+        FZ_FN(fz_panels_f32)(&g->t.job, &g->p, kc, g->kblock++);
+        grown(&g->p, kc);
+    }
+    exchange(g, &x, rows, cols, 1);
+}
+
+/* dst and src are the two tensors, whichever is the smaller. */
 static void weights_tile(void *arg, int index)
 {
     const conv *v = arg;
     const fz_conv *c = v->c;
-    const int dst_rows = v->by_channel; /* lanes along ic */
-    const ptrdiff_t m = dst_rows ? v->oc : v->ic, n = dst_rows ? v->ic : v->oc;
-    const ptrdiff_t per_tap = blocks(m, MC) * blocks(n, NC);
-    ptrdiff_t left = index % v->tiles, tap = left / per_tap;
-    tile t;
-    box s = {0};
-    left %= per_tap;
-    t.v = v;
-    t.group = index / v->tiles;
-    t.job = *v->job;
-    t.job.key = prism_key_derive(prism_key_derive(v->job->key, (uint64_t)t.group),
-                                 (uint64_t)tap);
-    t.row0 = left / blocks(n, NC) * MC;
-    t.col0 = left % blocks(n, NC) * NC;
-    t.rows = (int)(m - t.row0 < MC ? m - t.row0 : MC);
-    t.cols = (int)(n - t.col0 < NC ? n - t.col0 : NC);
-    ptrdiff_t depth = v->batch;
-    ptrdiff_t w = c->grouped ? fz_tensor_at(&c->weights, 0, t.group) : 0;
-    for (int d = 2; d >= 0; d--) {
-        const int x = d - (3 - c->spatial);
-        s.tap[d] = tap % v->kernel[d];
-        tap /= v->kernel[d];
-        if (x < 0)
-            s.n[d] = 1;
-        else
-            fz_tap_box(v->out_dim[d], v->in_dim[d], c->stride[x],
-                       s.tap[d] * c->dilation[x] - c->pad[x], &s.lo[d], &s.n[d]);
-        depth *= s.n[d];
-        w += s.tap[d] * v->w_stride[d];
+    const ptrdiff_t all = v->kernel[0] * v->kernel[1] * v->kernel[2];
+    const ptrdiff_t longs = all * v->ic, shorts = v->oc;
+    const ptrdiff_t m = v->by_channel ? shorts : longs;
+    const ptrdiff_t n = v->by_channel ? longs : shorts;
+    const ptrdiff_t left = index % v->tiles;
+    char *const space = fz_workspace();
+    gradient g;
+    tile *const t = &g.t;
+    t->v = v;
+    t->group = index / v->tiles;
+    t->job = *v->job;
+    t->job.key = prism_key_derive(v->job->key, (uint64_t)t->group);
+    t->row0 = left / blocks(n, NC) * MC;
+    t->col0 = left % blocks(n, NC) * NC;
+    t->rows = (int)(m - t->row0 < MC ? m - t->row0 : MC);
+    t->cols = (int)(n - t->col0 < NC ? n - t->col0 : NC);
+    g.long_cols = v->by_channel;
+    g.kblock = 1; /* 0 would start from +0, which `total` does */
+    g.total = fz_panel_sum(space) + MC * NC;
+    memset(g.total, 0, MC * NC * sizeof *g.total);
+    g.p = panels_of(t, 0);
+    fz_side *large = v->by_channel ? &t->b : &t->a, *small = v->by_channel ? &t->a : &t->b;
+    large->base = v->in->data;
+    large->type = v->in->type;
+    small->base = v->out->data;
+    small->type = v->out->type;
+    ptrdiff_t *long_out = v->by_channel ? t->out_col : t->out_row;
+    ptrdiff_t *short_out = v->by_channel ? t->out_row : t->out_col;
+    const int nlong = v->by_channel ? t->cols : t->rows;
+    const int nshort = v->by_channel ? t->rows : t->cols;
+    const ptrdiff_t l0 = v->by_channel ? t->col0 : t->row0;
+    const ptrdiff_t s0 = v->by_channel ? t->row0 : t->col0;
+    const ptrdiff_t w = c->grouped ? fz_tensor_at(&c->weights, 0, t->group) : 0;
+    for (int i = 0; i < nlong; i++) {
+        const ptrdiff_t channel = (l0 + i) % v->ic;
+        ptrdiff_t tap = (l0 + i) / v->ic;
+        g.long_at[i] = at(&v->in_c, t->group * v->ic + channel);
+        long_out[i] = at(&v->w_in, channel);
+        for (int d = 2; d >= 0; d--) {
+            const int x = d - (3 - c->spatial);
+            g.tap[i][d] = tap % v->kernel[d];
+            tap /= v->kernel[d];
+            if (x >= 0)
+                g.long_at[i] += g.tap[i][d] * c->dilation[x] * v->in_stride[d];
+            long_out[i] += g.tap[i][d] * v->w_stride[d];
+        }
     }
-    fz_side *dst = dst_rows ? &t.a : &t.b, *src = dst_rows ? &t.b : &t.a;
-    s.small = c->deconv ? src : dst;
-    s.large = c->deconv ? dst : src;
-    dst->base = c->dst.data;
-    dst->type = c->dst.type;
-    src->base = c->src.data;
-    src->type = c->src.type;
-    const axis dst_c = axis_of(&c->dst, 1), src_c = axis_of(&c->src, 1);
-    for (int i = 0; i < t.rows; i++) {
-        const ptrdiff_t x = t.row0 + i;
-        t.a.at[i] = dst_rows ? at(&dst_c, t.group * v->oc + x)
-                             : at(&src_c, t.group * v->ic + x);
-        t.out_row[i] = w + (dst_rows ? at(&v->w_out, x) : at(&v->w_in, x));
+    for (int i = 0; i < nshort; i++) {
+        g.short_at[i] = at(&v->out_c, t->group * v->oc + s0 + i);
+        short_out[i] = w + at(&v->w_out, s0 + i);
     }
-    for (int j = 0; j < t.cols; j++) {
-        const ptrdiff_t x = t.col0 + j;
-        t.b.at[j] = dst_rows ? at(&src_c, t.group * v->ic + x)
-                             : at(&dst_c, t.group * v->oc + x);
-        t.out_col[j] = dst_rows ? at(&v->w_in, x) : at(&v->w_out, x);
+    const unsigned old = _mm_getcsr();
+    const ptrdiff_t classes = v->runs[0].n * v->runs[1].n * v->runs[2].n;
+    for (ptrdiff_t i = 0; i < classes; i++) {
+        const fz_run *run[3];
+        runs_of_class(v, i, run);
+        gradient_of_class(&g, run);
     }
-    sums(&t, depth, next_positions, &s);
-    put(&t, &c->weights, 0);
+    _mm_setcsr(old);
+    memcpy(fz_panel_sum(space), g.total, MC * NC * sizeof *g.total);
+    put(t, &c->weights, 0);
+}
+
+static void next_positions(void *state, tile *t, ptrdiff_t k, int kc)
+{
+    const conv *v = t->v;
+    static const ptrdiff_t zeros[3], ones[3] = {1, 1, 1};
+    (void)state;
+    memset(t->a.k, 0, sizeof t->a.k);
+    pixels(&v->out_n, v->out_stride, zeros, ones, v->out_dim, k, kc, t->b.k);
 }
 
 /* NC channels of the gradient of the bias: 1*x + acc. */
@@ -412,7 +484,6 @@ static void bias_tile(void *arg, int index)
     const conv *v = arg;
     const fz_conv *c = v->c;
     tile t;
-    box s = {.n = {v->out_dim[0], v->out_dim[1], v->out_dim[2]}};
     const axis channel = axis_of(&c->dst, 1);
     t.v = v;
     t.group = 0;
@@ -431,7 +502,8 @@ static void bias_tile(void *arg, int index)
         t.b.at[j] = at(&channel, t.col0 + j);
         t.out_col[j] = fz_tensor_at(&c->bias, 0, t.col0 + j);
     }
-    sums(&t, v->batch * s.n[0] * s.n[1] * s.n[2], next_positions, &s);
+    sums(&t, v->batch * v->out_dim[0] * v->out_dim[1] * v->out_dim[2], next_positions,
+         NULL);
     put(&t, &c->bias, 0);
 }
 
@@ -442,6 +514,8 @@ static void sides(conv *v, const fz_tensor *out, const fz_tensor *in)
     v->in = in;
     v->out_n = axis_of(out, 0);
     v->in_n = axis_of(in, 0);
+    v->out_c = axis_of(out, 1);
+    v->in_c = axis_of(in, 1);
     for (int d = 0; d < 3; d++) {
         const int s = d - (3 - v->c->spatial), x = s + 2, g = v->c->grouped != 0;
         v->out_stride[d] = s < 0 ? 0 : out->stride[x];
@@ -457,19 +531,23 @@ static void run_weights(conv *v)
 {
     const fz_conv *c = v->c;
     const int g = c->grouped != 0;
-    v->oc = c->weights.dims[g];
-    v->ic = c->weights.dims[g + 1];
-    v->w_out = axis_of(&c->weights, g);
-    v->w_in = axis_of(&c->weights, g + 1);
+    /* of the smaller side, and of the larger one */
+    v->oc = c->weights.dims[c->deconv ? g + 1 : g];
+    v->ic = c->weights.dims[c->deconv ? g : g + 1];
+    v->w_out = axis_of(&c->weights, c->deconv ? g + 1 : g);
+    v->w_in = axis_of(&c->weights, c->deconv ? g : g + 1);
     sides(v, c->deconv ? &c->src : &c->dst, c->deconv ? &c->dst : &c->src);
-    v->by_channel = slots(v->oc, v->ic) < slots(v->ic, v->oc);
-    const ptrdiff_t all = v->kernel[0] * v->kernel[1] * v->kernel[2];
-    v->tiles = all * (v->by_channel ? blocks(v->oc, MC) * blocks(v->ic, NC)
-                                     : blocks(v->ic, MC) * blocks(v->oc, NC));
+    make_runs(v, 1, v->out, v->in);
+    const ptrdiff_t longs = v->kernel[0] * v->kernel[1] * v->kernel[2] * v->ic;
+    v->by_channel = slots(v->oc, longs) < slots(longs, v->oc);
+    v->tiles = v->by_channel ? blocks(v->oc, MC) * blocks(longs, NC)
+                             : blocks(longs, MC) * blocks(v->oc, NC);
     const f64 depth =
         (f64)v->batch * (f64)(v->out_dim[0] * v->out_dim[1] * v->out_dim[2]);
-    fz_share(v->job, depth * (f64)(all * v->oc * v->ic * c->groups), weights_tile, v,
+    fz_share(v->job, depth * (f64)(longs * v->oc * c->groups), weights_tile, v,
              (int)(v->tiles * c->groups));
+    for (int d = 0; d < 3; d++)
+        fz_runs_free(&v->runs[d]);
     fz_tensor_clear_padding(&c->weights);
     if (c->bias.data) {
         sides(v, &c->dst, &c->dst);

@@ -266,7 +266,7 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
 void FZ_FN(fz_panels_f32)(const fz_job *job, fz_panels *x, int kc, uint32_t kblock)
 {
     char *space = fz_workspace();
-    product p = {.job = job, .law = x->law, .k = x->k, .ftz = x->ftz};
+    product p = {.job = job, .law = x->law, .ftz = x->ftz};
     f32 *a = fz_panel_a(space, x->rows, kc), *bb = fz_panel_b(space, x->cols, kc);
     block b = {.p = &p,
                .i0 = (ptrdiff_t)x->row0,

@@ -398,9 +398,38 @@ static f32 reference_output(const conv_case *k, int t, const ptrdiff_t *index)
     return (f32)acc;
 }
 
-/* bias: the sum of dst over all positions of channel index[0]. */
-static f32 reference_weight(const conv_case *k, int t, int bias, const ptrdiff_t *index)
+/* Numbers the stretches of the smaller side's positions that have the same taps. */
+static void stretches(const fz_conv *c, int d, ptrdiff_t small, ptrdiff_t large,
+                      ptrdiff_t *number)
 {
+    const ptrdiff_t taps = c->weights.dims[2 + c->grouped + d];
+    unsigned before = 0;
+    for (ptrdiff_t q = 0; q < small; q++) {
+        unsigned have = 0;
+        for (ptrdiff_t u = 0; u < taps; u++)
+            if (meets(c, d, q, u) >= 0 && meets(c, d, q, u) < large)
+                have |= 1u << u;
+        number[q] = q ? number[q - 1] + (have != before) : 0;
+        before = have;
+    }
+}
+
+static f32 reference_bias(const conv_case *k, int t, const ptrdiff_t *index)
+{
+    const fz_tensor *dst = &k->c.dst;
+    f64 acc = 0;
+    for (size_t q = 0; q < conv_elements(dst); q++) {
+        ptrdiff_t s[5];
+        index_of(dst, q, s);
+        if (s[1] == index[0])
+            acc = plain_add(1, t, at(dst, s), acc);
+    }
+    return (f32)acc;
+}
+
+static f32 reference_weight(const conv_case *k, int t, const ptrdiff_t *index)
+{
+    enum { MOST = 64 };
     const fz_conv *c = &k->c;
     const int g = c->grouped;
     const fz_tensor *small = c->deconv ? &c->src : &c->dst;
@@ -408,29 +437,37 @@ static f32 reference_weight(const conv_case *k, int t, int bias, const ptrdiff_t
     const ptrdiff_t group = g ? index[0] : 0;
     const ptrdiff_t o = group * c->weights.dims[g] + index[g];
     const ptrdiff_t i = group * c->weights.dims[g + 1] + index[g + 1];
-    const fz_tensor *over = bias ? &c->dst : small;
+    ptrdiff_t number[3][MOST] = {{0}}, s[5] = {0}, l[5] = {0}, size[3] = {1, 1, 1};
     f64 acc = 0;
-    for (size_t q = 0; q < conv_elements(over); q++) {
-        ptrdiff_t s[5], l[5];
-        int inside = 1;
-        index_of(over, q, s);
-        if (bias) {
-            if (s[1] == index[0])
-                acc = plain_add(1, t, at(over, s), acc);
-            continue;
-        }
-        if (s[1]) /* each position once */
-            continue;
-        s[1] = c->deconv ? i : o;
-        l[0] = s[0];
-        l[1] = c->deconv ? o : i;
-        for (int d = 0; d < c->spatial; d++) {
-            l[2 + d] = meets(c, d, s[2 + d], index[2 + g + d]);
-            inside &= l[2 + d] >= 0 && l[2 + d] < large->dims[2 + d];
-        }
-        if (inside)
-            acc = plain_fma(1, t, at(small, s), at(large, l), acc);
+    for (int d = 0; d < c->spatial; d++) {
+        size[d] = small->dims[2 + d];
+        ck_assert(size[d] <= MOST);
+        stretches(c, d, size[d], large->dims[2 + d], number[d]);
     }
+    if (!size[0] || !size[1] || !size[2])
+        return 0;
+    const ptrdiff_t n0 = number[0][size[0] - 1] + 1, n1 = number[1][size[1] - 1] + 1,
+                    n2 = number[2][size[2] - 1] + 1;
+    for (ptrdiff_t class = 0; class < n0 * n1 * n2; class ++)
+        for (s[0] = 0; s[0] < small->dims[0]; s[0]++)
+            for (ptrdiff_t q = 0; q < size[0] * size[1] * size[2]; q++) {
+                const ptrdiff_t x[3] = {q / size[2] / size[1], q / size[2] % size[1],
+                                        q % size[2]};
+                int inside = (number[0][x[0]] * n1 + number[1][x[1]]) * n2 +
+                                 number[2][x[2]] ==
+                             class;
+                for (int d = 0; d < c->spatial; d++) {
+                    s[2 + d] = x[d];
+                    l[2 + d] = meets(c, d, x[d], index[2 + g + d]);
+                    inside &= l[2 + d] >= 0 && l[2 + d] < large->dims[2 + d];
+                }
+                if (!inside)
+                    continue;
+                s[1] = c->deconv ? i : o;
+                l[0] = s[0];
+                l[1] = c->deconv ? o : i;
+                acc = plain_fma(1, t, at(small, s), at(large, l), acc);
+            }
     return (f32)acc;
 }
 
@@ -439,7 +476,9 @@ f32 conv_reference(const conv_case *k, int t, int bias, size_t i)
     ptrdiff_t index[FZ_TENSOR_DIMS] = {0};
     const fz_tensor *out = conv_case_out((conv_case *)k, bias);
     index_of(out, i, index);
-    return k->c.pass == FZ_CONV_BACKWARD_WEIGHTS ? reference_weight(k, t, bias, index)
+    if (bias)
+        return reference_bias(k, t, index);
+    return k->c.pass == FZ_CONV_BACKWARD_WEIGHTS ? reference_weight(k, t, index)
                                                  : reference_output(k, t, index);
 }
 
