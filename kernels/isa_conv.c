@@ -337,7 +337,8 @@ static part taking_part(const gradient *g, const fz_run *const run[3])
     for (int i = 0; i < n; i++) {
         int in = 1;
         for (int d = 0; d < 3; d++)
-            in &= g->tap[i][d] >= run[d]->tap && g->tap[i][d] < run[d]->tap + run[d]->taps;
+            in &= g->tap[i][d] >= run[d]->tap &&
+                  g->tap[i][d] < run[d]->tap + run[d]->taps;
         if (in)
             x.which[x.n++] = i;
     }
@@ -426,7 +427,8 @@ static void weights_tile(void *arg, int index)
     g.total = fz_panel_sum(space) + MC * NC;
     memset(g.total, 0, MC * NC * sizeof *g.total);
     g.p = panels_of(t, 0);
-    fz_side *large = v->by_channel ? &t->b : &t->a, *small = v->by_channel ? &t->a : &t->b;
+    fz_side *large = v->by_channel ? &t->b : &t->a;
+    fz_side *small = v->by_channel ? &t->a : &t->b;
     large->base = v->in->data;
     large->type = v->in->type;
     small->base = v->out->data;
