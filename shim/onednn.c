@@ -107,7 +107,12 @@ void fz_dnnl_json(fz_text *t)
                 version ? "\"" : "", version ? version : "null", version ? "\"" : "",
                 why ? "im2col" : "primitives");
     fz_text_add(t, why ? "\"%s\"" : "null", why);
-    fz_text_add(t, ", \"left\": [");
+    fz_text_add(t, ", \"executed\": [");
+    for (int k = 0, n = 0; k < FZ_DNNL_KINDS; k++)
+        if (servers[k].read)
+            fz_text_add(t, "%s\"%s\"", n++ ? ", " : "",
+                        fz_dnnl_kind_name((enum fz_dnnl_kind)k));
+    fz_text_add(t, "], \"left\": [");
     for (unsigned i = 0; fz_dnnl_left(i, &rest); i++)
         fz_text_add(t, "%s\n  {\"primitive\": \"%s\", \"why\": \"%s\", \"calls\": %u}",
                     i ? "," : "", rest.kind, rest.why, rest.calls);

@@ -21,8 +21,6 @@ static const char *tensors(const fz_dnnl_op *op, fz_conv *c)
     const struct pass *p = &passes[c->pass];
     const int all[] = {p->src, p->weights, p->dst, p->bias, 0};
     fz_tensor *to[] = {&c->src, &c->weights, &c->dst, &c->bias};
-    if (!fz_dnnl_only(op, all))
-        return "arguments beside the tensors and the bias";
     for (int i = 0; all[i]; i++) {
         const char *why = fz_dnnl_tensor(op, all[i], to[i]);
         if (why)
@@ -30,7 +28,7 @@ static const char *tensors(const fz_dnnl_op *op, fz_conv *c)
         if (i < 3 && !fz_dnnl_has(op, all[i]))
             return "arguments are missing";
     }
-    return NULL;
+    return fz_dnnl_only(op, all) ? NULL : "arguments beside the tensors and the bias";
 }
 
 /* Two for each multiply-add, those with the padding included. */
@@ -75,11 +73,10 @@ const char *fz_dnnl_conv_read(const fz_dnnl_op *op, fz_dnnl_work *work)
     work->flops = flops(c);
     why = fz_dnnl_posts(op, c->dst.type, c->post,
                         c->pass == FZ_CONV_FORWARD ? FZ_CONV_POSTS : 0, &c->nposts);
-    return why ? why : "not executed by this version";
+    return why ? why : fz_conv_refuses(c);
 }
 
 void fz_dnnl_conv_run(const fz_call *call, const fz_dnnl_work *work)
 {
-    (void)call;
-    (void)work;
+    call->k->conv(&call->job, &work->conv);
 }

@@ -11,17 +11,21 @@
 #include <string.h>
 
 #include "divert.h"
+#include "onednn.h"
 #include "rewrite/inst.h"
 #include "slots.h"
 
 typedef bool enabled_fn(const void *context);
+
+enum { ONEDNN, NNPACK };
 
 static bool enabled(const void *context, const void *from, const char *name, int which)
 {
     const fz_policy *p = fz_policy_get();
     if (!p->off && !p->paused && p->scope & FZ_SCOPE_CONV) {
         fz_torch_seen();
-        return false;
+        if (which == NNPACK || !fz_dnnl_served() || !fz_self()->conv)
+            return false;
     }
     fz_lib *lib = fz_lib_of(from);
     void *real = atomic_load_explicit(&lib->torch_real[which], memory_order_acquire);
@@ -37,12 +41,12 @@ FZ_EXPORT enabled_fn _ZNK2at7Context17userEnabledNNPACKEv;
 
 bool _ZNK2at7Context17userEnabledMkldnnEv(const void *context)
 {
-    return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledMkldnnEv", 0);
+    return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledMkldnnEv", ONEDNN);
 }
 
 bool _ZNK2at7Context17userEnabledNNPACKEv(const void *context)
 {
-    return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledNNPACKEv", 1);
+    return enabled(context, FZ_FROM, "_ZNK2at7Context17userEnabledNNPACKEv", NNPACK);
 }
 
 /* A file that may be torch or is in scope, named by its path: look at it as soon as it is

@@ -2,14 +2,18 @@
 
 SPDX-License-Identifier: Apache-2.0
 
-Usage: steps.py resnet
+Usage: steps.py resnet|ways|quantized
 """
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import os
 import sys
+import threading
 
+import library
 import torch
 from torch import nn
 from torch.nn import functional
@@ -55,5 +59,57 @@ def resnet() -> None:
         print(name, digest(p.grad))
 
 
+def small() -> tuple[nn.Module, torch.Tensor]:
+    """Return a convolution for oneDNN, and what it is applied to."""
+    torch.manual_seed(1)
+    return nn.Conv2d(8, 16, 3, padding=1), torch.randn(4, 8, 12, 12)
+
+
+def ways() -> None:
+    """A convolution asked for in several ways, each from the same seed."""
+    m, x = small()
+    torch.set_num_threads(1)
+    asked = {"eager": m, "script": torch.jit.script(m), "trace": torch.jit.trace(m, x)}
+
+    def reseed() -> None:
+        if os.environ.get("LD_PRELOAD"):
+            library.seed(1)
+
+    for name, f in asked.items():
+        reseed()
+        with torch.no_grad():
+            print(name, digest(f(x)))
+    reseed()
+    replicas = [copy.deepcopy(m) for _ in range(3)]
+    out: list = [None] * 3
+
+    def replica(i: int) -> None:
+        out[i] = replicas[i](x)
+        out[i].sum().backward()
+
+    threads = [threading.Thread(target=replica, args=(i,)) for i in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i, r in enumerate(replicas):
+        print(f"replica{i}", digest(out[i]))
+        print(f"replica{i}.gw", digest(r.weight.grad)) if i == 0 else None
+    reseed()
+    with torch.no_grad(), torch.backends.mkldnn.flags(enabled=False):
+        print("disabled", digest(m(x)))
+
+
+def quantized() -> None:
+    """An integer convolution of oneDNN."""
+    m, x = small()
+    torch.backends.quantized.engine = "onednn"
+    qx = torch.quantize_per_tensor(x, 0.05, 64, torch.quint8)
+    qw = torch.quantize_per_tensor(m.weight.detach(), 0.01, 0, torch.qint8)
+    ops = torch.ops.quantized
+    packed = ops.conv2d_prepack(qw, m.bias, [1, 1], [1, 1], [1, 1], 1)
+    print("y", digest(ops.conv2d.new(qx, packed, 0.1, 64).int_repr()))
+
+
 if __name__ == "__main__":
-    {"resnet": resnet}[sys.argv[1]]()
+    {"resnet": resnet, "ways": ways, "quantized": quantized}[sys.argv[1]]()

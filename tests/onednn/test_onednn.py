@@ -2,23 +2,31 @@
 
 SPDX-License-Identifier: Apache-2.0
 
-The rows of shim/symbols_onednn.def are counted here.
+    PYTHON tests/onednn/test_onednn.py [--lib LIBRARY]
+
+The rows of shim/symbols_onednn.def are counted here. ONEDNN_CASES multiplies the number of
+convolutions that are drawn.
 """
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import sys
 import unittest
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "preload"))
+sys.path[1:1] = [str(HERE.parent / "preload"), str(HERE.parent / "e2e")]
 
 import common
+import laws
 from common import build_dir, run
 
-STEPS = str(HERE / "steps.py")
+STEPS, CONVS = str(HERE / "steps.py"), str(HERE / "convs.py")
+MANY = int(os.environ.get("ONEDNN_CASES", "1"))
+SAMPLES = 24  # as in convs.py
 
 
 def step(what: str, **env: str) -> tuple[dict[str, str], dict]:
@@ -31,9 +39,96 @@ def step(what: str, **env: str) -> tuple[dict[str, str], dict]:
     )
 
 
+@functools.cache
+def native(what: str) -> dict[str, str]:
+    """Run steps.py without the library."""
+    out = run([sys.executable, STEPS, what], preload=False).stdout
+    return dict(line.split(" ", 1) for line in out.splitlines())
+
+
+@functools.cache
+def convs(
+    what: str, n: int, seed: int = 1, threads: int = 1, mode: str = "sr"
+) -> dict[tuple[str, str], list[str]]:
+    """Return what convs.py prints, by case and output."""
+    args = [sys.executable, CONVS, what, str(n * MANY), str(seed), str(threads)]
+    out = run(args, FUZZY_MODE=mode, FUZZY_SEED="1", FUZZY_VERBOSE="0").stdout
+    rows = [line.split() for line in out.splitlines()]
+    return {(case, name): rest for case, name, *rest in rows if case != "failed"}
+
+
 def rows(report: dict) -> dict[str, dict]:
     """Return oneDNN's rows of a report by symbol."""
     return {s["symbol"]: s for s in report["symbols"] if s["symbol"].startswith("dnnl")}
+
+
+class Convolutions(unittest.TestCase):
+    """Convolutions of every kind against f64."""
+
+    def test_bound(self) -> None:
+        """In nearest each output and gradient is within the bound of its own number of
+        roundings."""
+        got = convs("bound", 120, mode="nearest")
+        self.assertGreater(len(got), 300 * MANY)
+        off = {k: v for k, (v,) in got.items() if not float(v) <= 1}
+        self.assertEqual(off, {})
+        self.assertGreater(max(float(v) for (v,) in got.values()), 0.1, "it could fail")
+
+    def test_mean(self) -> None:
+        """In sr the mean of each element is that of f64, within its own error; in ud it is
+        at most twice as far from it as nearest is. What is inexact varies."""
+        off, seen = {}, 0
+        for key, line in convs("mean", 14).items():
+            size, varies, inexact, t, ud, near, sd = map(float, line)
+            seen += 1
+            if t > laws.t_quantile(laws.ALPHA / size, SAMPLES - 1):
+                off[key] = f"sr: {t:.1f} standard errors"
+            if ud > 2 * near + 4 * sd / SAMPLES**0.5:
+                off[key] = f"ud: {ud:.3g} from f64, nearest {near:.3g}, sd {sd:.3g}"
+            if varies < 0.85 * inexact:
+                off[key] = f"{varies:.3f} vary, {inexact:.3f} are inexact"
+        self.assertEqual(off, {})
+        self.assertGreater(seen, 15 * MANY)
+
+    def test_threads_and_seeds(self) -> None:
+        """What oneDNN is asked for does not depend on the number of threads; a seed
+        repeats it; all of it is executed."""
+        one, two = convs("digest", 40), convs("digest", 40, threads=2)
+        ours = {k for k in one if one[k][1:] == two[k][1:] and one[k][1] != "0"}
+        self.assertGreater(len(ours), 40 * MANY)
+        self.assertEqual([k for k in ours if one[k] != two[k]], [])
+        self.assertEqual([k for k in ours if one[k][2] != "0"], [])
+
+
+class Coverage(unittest.TestCase):
+    """No convolution is left out."""
+
+    def test_resnet(self) -> None:
+        """A step of a network like ResNet: all convolutions are perturbed inside oneDNN."""
+        got, report = step("resnet")
+        self.assertEqual(report["onednn"]["left"], [])
+        self.assertEqual(report["onednn"]["route"], "primitives")
+        row = rows(report)["dnnl_convolution"]
+        self.assertEqual(row["passed"]["calls"], 0)
+        self.assertGreaterEqual(row["perturbed"]["calls"], 17)
+        # Digests of everything behind the first convolution differ from the native ones.
+        self.assertEqual({k for k in got if got[k] == native("resnet")[k]}, set())
+        self.assertEqual(got, step("resnet")[0])
+        self.assertNotEqual(got, step("resnet", FUZZY_SEED="2")[0])
+
+    def test_ways(self) -> None:
+        """TorchScript, replicas in threads, a program that switches oneDNN off: perturbed.
+
+        Scripted and traced code draw what the same calls draw eagerly.
+        """
+        got, report = step("ways")
+        same = [k for k in got if got[k] == native("ways")[k]]
+        self.assertEqual(same, [])
+        self.assertEqual(report["onednn"]["left"], [])
+        self.assertEqual(got["script"], got["eager"])
+        self.assertEqual(got["trace"], got["eager"])
+        symbols = {s["symbol"]: s for s in report["symbols"]}
+        self.assertGreater(symbols["sgemm_"]["perturbed"]["calls"], 0, "past oneDNN")
 
 
 class Native(unittest.TestCase):
@@ -41,20 +136,40 @@ class Native(unittest.TestCase):
 
     def test_scope_without_conv(self) -> None:
         """Without conv in scope convolutions are native, bit for bit, and counted."""
-        out = run([sys.executable, STEPS, "resnet"], preload=False).stdout
-        native = dict(line.split(" ", 1) for line in out.splitlines())
         got, report = step("resnet", FUZZY_SCOPE="lapack")
-        self.assertEqual(got, native)
+        self.assertEqual(got, native("resnet"))
         row = rows(report)["dnnl_convolution"]
         self.assertEqual(row["perturbed"]["calls"], 0)
-        self.assertGreaterEqual(row["passed"]["calls"], 14)
+        self.assertGreaterEqual(row["passed"]["calls"], 17)
         self.assertEqual(row["why"], {"scope": row["passed"]["calls"]})
+
+    def test_excluded(self) -> None:
+        """A line of FUZZY_EXCLUDE for the row leaves convolutions to oneDNN."""
+        path = build_dir() / "onednn-exclude"
+        path.write_text("dnnl_convolution *\n")
+        _, report = step("resnet", FUZZY_EXCLUDE=str(path))
+        row = rows(report)["dnnl_convolution"]
+        self.assertEqual(row["perturbed"]["calls"], 0)
+        self.assertEqual(row["why"], {"excluded": row["passed"]["calls"]})
+
+    def test_integers(self) -> None:
+        """Quantized convolutions are left to the original, right, counted and named."""
+        got, report = step("quantized")
+        self.assertEqual(got, native("quantized"))
+        left = [x for x in report["onednn"]["left"] if x["primitive"] == "convolution"]
+        self.assertEqual(
+            {x["why"] for x in left} - {"data type u8", "data type s8"}, set()
+        )
+        self.assertGreater(len(left), 0)
+        row = rows(report)["dnnl_convolution"]
+        self.assertEqual(row["perturbed"]["calls"], 0)
+        self.assertEqual(row["why"]["primitive"], sum(x["calls"] for x in left))
 
     def test_named(self) -> None:
         """The report has the version that torch has, and the way to it."""
         _, report = step("resnet", FUZZY_SCOPE="lapack")
         self.assertRegex(report["onednn"]["version"], r"^(2\.6|3\.12)\.\d+$")
-        self.assertEqual(report["onednn"]["route"], "primitives")
+        self.assertIn("convolution", report["onednn"]["executed"])
 
 
 if __name__ == "__main__":
