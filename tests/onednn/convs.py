@@ -12,6 +12,7 @@ ATen's own route over dgemm.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sys
 import warnings
@@ -224,8 +225,8 @@ def bound(n: int, seed: int) -> None:
 
 def mean(n: int, seed: int) -> None:
     """Print of each output of oneDNN what SAMPLES of it in sr and in ud say: the number of
-    elements; the share of them that varies in sr, and in nearest is inexact; max |t| of the
-    mean of sr against f64; the rms of the mean of ud, of nearest against f64, and of the
+    elements; the share of them that varies in sr, and in nearest is inexact; max |t| and
+    mean t^2 of the mean of sr against f64; the rms of the mean of ud, of nearest against f64, and of the
     standard deviation of ud."""
     for p in problems(n, seed):
         if not p.case.batch:
@@ -234,9 +235,10 @@ def mean(n: int, seed: int) -> None:
         p.compute(torch.float32)
         if library.primitives()[0] == before:
             continue  # ATen's own way, whose scattered additions are native
-        want, samples = p.compute(torch.float64), {}
+        want, size = p.compute(torch.float64), p.compute(torch.float64, size=True)
+        samples: dict[str, list[dict]] = {}
         for mode, often in (("sr", SAMPLES), ("ud", SAMPLES), ("nearest", 1)):
-            library.mode(mode)
+            library.mode(os.environ.get("INSTEAD_OF_" + mode, mode))
             samples[mode] = [p.compute(torch.float32) for _ in range(often)]
         for out, exact in want.items():
             sr, ud, near = (
@@ -245,12 +247,15 @@ def mean(n: int, seed: int) -> None:
             )
             sd = sr.std(0)
             # One rounding, that seldom goes the other way, shows no spread in few samples:
-            # its standard deviation is at most half a unit.
-            half = torch.exp2(torch.frexp(exact)[1] - 25.0)
+            # its standard deviation is at most half a unit of the largest sum there is.
+            half = torch.exp2(torch.frexp(size[out])[1] - 25.0)
             z = sr.mean(0) / torch.maximum(sd, half) * SAMPLES**0.5
-            rms = [float(x.square().mean().sqrt()) for x in (ud.mean(0), near, ud.std(0))]
+            rms = [
+                float(x.square().mean().sqrt()) for x in (ud.mean(0), near, ud.std(0))
+            ]
             share = [float((x != 0).double().mean()) for x in (sd, near)]
-            lines(p, out, exact.numel(), *share, float(z.abs().max()), *rms)
+            of_z = float(z.abs().max()), float(z.square().mean())
+            lines(p, out, exact.numel(), *share, *of_z, *rms)
 
 
 def digest(n: int, seed: int) -> None:
