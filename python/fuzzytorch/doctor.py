@@ -161,11 +161,15 @@ def examine(result: dict[str, Any]) -> dict[str, Any]:
     layers = result.get("report", {}).get("layers", [])
     not_diverted = result.get("report", {}).get("not_diverted", [])
     refused = {x["symbol"]: x["why"] for x in not_diverted}
+    onednn = result.get("report", {}).get("onednn", {}).get("route") == "primitives"
     for symbol in result["exports"]:
         state, why = best.get(symbol, ("absent", "not in this torch"))
         kind = family(symbol)
         entry = families.setdefault(kind, {"covered": False, "symbols": {}})
         entry["symbols"][symbol] = {"state": state, "why": why}
+        # Whether torch may use oneDNN does not matter where oneDNN's entry is ours.
+        if onednn and "userEnabledMkldnn" in symbol:
+            continue
         if state == "unbound" and kind != "hook":
             if symbol in refused:
                 why += f": {refused[symbol]}"
@@ -243,6 +247,24 @@ def _advice(symbol: str, why: str) -> str:
     return "its calls stay native; a torch that links a shared BLAS and LAPACK has none"
 
 
+def _onednn(about: dict[str, Any]) -> list[str]:
+    version = about.get("version")
+    if not version:
+        return []
+    if about["why"]:
+        return [f"oneDNN   {version}, led past, to BLAS: {about['why']}"]
+    executed = ", ".join(about["executed"])
+    lines = [
+        f"oneDNN   {version}, executed here: {executed}; others are native, and reported"
+    ]
+    for left in about["left"]:
+        lines.append(
+            f"         left to it in this run: {left['primitive']}, {left['calls']} times: "
+            f"{left['why']}"
+        )
+    return lines
+
+
 def _table(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
     report = result.get("report", {})
     lines = [
@@ -269,6 +291,7 @@ def _table(result: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
         lines.append(
             f"{kind:<8} {n[0]:>5}  {n[1]:>8}  {n[2]:>9}  {n[3]:>10}  {n[4]:>6}{scope}"
         )
+    lines += _onednn(report.get("onednn", {}))
     lines.append("fft      MKL's and pocketfft's are counted, and native")
     if "inst" not in report.get("layers", []):
         lines.append("inst     not in this run: inlined arithmetic is native")
@@ -311,7 +334,9 @@ def main(arguments: Sequence[str]) -> int:
         if words:
             print(json.dumps({"schema": 1, **result}, indent=1))
         else:
-            print(f"{result['python']} has no PyTorch that it can import: {result['error']}")
+            print(
+                f"{result['python']} has no PyTorch that it can import: {result['error']}"
+            )
         return 1
     verdict = examine(result)
     if words:

@@ -19,8 +19,14 @@ bench: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so $(B)/tests/bench/local \
        $(B)/tests/bench/libm
 	@$(PY_WHEEL) tests/bench/bench.py $(BENCH) $(B)
 	@python3 tests/bench/libm.py $(B)/tests/bench/libm $(B)/libfuzzytorch.so
+	@$(PY_WHEEL) tests/bench/onednn.py $(BENCH) $(B)
 	@$(MAKE) --no-print-directory bench-inst
 	@$(MAKE) --no-print-directory bench-programs
+
+# Convolutions, recurrent layers and brain extraction against native oneDNN.
+.PHONY: bench-onednn
+bench-onednn: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so
+	@$(PY_WHEEL) tests/bench/onednn.py $(BENCH) $(B)
 
 # Plain C and Fortran programs under the instruction layer.
 .PHONY: bench-programs

@@ -84,6 +84,8 @@ def operation(case: dict) -> Timer:
             nn.Conv2d(cin, cout, kernel, padding=kernel // 2),
             torch.randn(n, cin, side, side),
         )
+    elif kind == "conv":
+        return convolution(shape)
     elif kind == "lstm":
         steps, batch, cin, hidden = shape
         m, x = nn.LSTM(cin, hidden), torch.randn(steps, batch, cin)
@@ -125,6 +127,44 @@ def operation(case: dict) -> Timer:
             for _ in range(reps):
                 m(x)
             return time.perf_counter() - wall, time.thread_time() - cpu
+
+    return timer
+
+
+def convolution(c: dict) -> Timer:
+    """Return a timer of one pass of a convolution."""
+    import torch
+    from torch import nn
+
+    dims, kernel = c.get("dims", 2), c["kernel"]
+    cls = getattr(nn, f"Conv{'Transpose' if 'up' in c else ''}{dims}d")
+    m = cls(
+        c["inner"],
+        c["outer"],
+        kernel,
+        stride=c.get("stride", 1),
+        padding=0 if "up" in c else kernel // 2,
+        groups=c.get("groups", 1),
+    )
+    x = torch.randn(c["batch"], c["inner"], *[c["side"]] * dims)
+    if c["pass"] == "backward":
+        y = m(x.requires_grad_())
+        g = torch.randn(y.shape)
+        parameters = [x, *m.parameters()]
+
+        def once() -> None:
+            torch.autograd.grad(y, parameters, g, retain_graph=True)
+    else:
+
+        def once() -> None:
+            with torch.no_grad():
+                m(x)
+
+    def timer(reps: int) -> tuple[float, float]:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        for _ in range(reps):
+            once()
+        return time.perf_counter() - wall, time.thread_time() - cpu
 
     return timer
 

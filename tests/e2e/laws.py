@@ -69,17 +69,18 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def patches(x: np.ndarray, kernel: int) -> np.ndarray:
-    """Return im2col of images, as image × position × (channel, row, column)."""
+    """Return the operands of each output, as image × position × (row, column, channel),
+    the order in which they are added up."""
     n, c, h, w = x.shape
     view = np.lib.stride_tricks.sliding_window_view(x, (kernel, kernel), (2, 3))
-    view = view.transpose(0, 2, 3, 1, 4, 5)
+    view = view.transpose(0, 2, 3, 4, 5, 1)
     return view.reshape(n, (h - kernel + 1) * (w - kernel + 1), c * kernel * kernel)
 
 
 def conv2d(x: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Return the first-order variance of a convolution without bias in SR."""
     side = x.shape[2] - w.shape[2] + 1
-    flat = w.reshape(len(w), -1)
+    flat = w.transpose(0, 2, 3, 1).reshape(len(w), -1)
     got = [
         matmul(p, flat.T).T.reshape(len(w), side, side) for p in patches(x, w.shape[2])
     ]
@@ -87,12 +88,10 @@ def conv2d(x: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 def conv2d_weight(x: np.ndarray, g: np.ndarray, kernel: int) -> np.ndarray:
-    """Return the first-order variance of the gradient of its weight: image after image,
-    the sum over the positions of one is rounded, and so is its addition to the others'."""
-    var, total = 0.0, 0.0
-    for p, gi in zip(patches(x, kernel), g.reshape(len(g), g.shape[1], -1)):
-        var = var + matmul(gi, p)
-        first = np.all(total == 0)
-        total = total + gi @ p
-        var = var + (0 if first else ulp(total) ** 2 / 6)
-    return np.asarray(var).reshape(g.shape[1], x.shape[1], kernel, kernel)
+    """Return the first-order variance of the gradient of its weight: one sum over the
+    images and their positions."""
+    flat = g.transpose(1, 0, 2, 3).reshape(g.shape[1], -1)
+    p = patches(x, kernel)
+    var = matmul(flat, p.reshape(-1, p.shape[2]))
+    var = var.reshape(g.shape[1], kernel, kernel, x.shape[1])
+    return var.transpose(0, 3, 1, 2)

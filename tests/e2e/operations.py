@@ -112,20 +112,23 @@ def conv(
 ) -> Operation:
     """Return a convolution as an operation.
 
-    The gradient of the input of a convolution is scattered by native additions, as many as
-    the kernel has elements (col2im); so is the result of a transposed one, before its bias.
-    The gradient of the bias is a plain sum.
+    oneDNN's are executed by our kernels, all of them. Where ATen goes its own way (one small
+    image, one tap, a transposed one in 1.13) the gradient of the input of a convolution is
+    scattered by native additions, as many as the kernel has elements (col2im); so is the
+    result of a transposed one, before its bias; and the gradient of the bias is a plain sum.
     """
     layout = kw.pop("layout", torch.contiguous_format)
     rank = len(shape) - 2
     scatter = kernel**rank + 1
     transposed = "Transpose" in cls.__name__
+    old = int(torch.__version__.split(".")[0]) < 2
+    onednn = shape[0] > 1 and kernel > 1 and not (transposed and old)
     return module(
         lambda: cls(*args, kernel, **kw),
         *shape,
         layout=layout,
-        native={"y" if transposed else "dx": scatter, "dbias": 32},
-        plain=("dbias",),
+        native={} if onednn else {"y" if transposed else "dx": scatter, "dbias": 32},
+        plain=() if onednn else ("dbias",),
     )
 
 

@@ -151,6 +151,8 @@ class Mean(unittest.TestCase):
         for full, native in outputs(plain=False):
             if native or OPERATIONS[full.split(".")[0]].native:
                 continue
+            if full.endswith("dbias"):
+                continue  # too few elements for a bias that differs from one to the next
             z, z_max, t, t_max = mean_misfit("cestac", full, native)
             pure.append(full)
             if z > z_max or t > t_max:
@@ -315,7 +317,9 @@ class Variance(unittest.TestCase):
             if name == "conv2d":
                 y = np.stack(
                     [
-                        (p @ d["w"].reshape(4, -1).T).T.reshape(4, 7, 7)
+                        (p @ d["w"].transpose(0, 2, 3, 1).reshape(4, -1).T).T.reshape(
+                            4, 7, 7
+                        )
                         for p in laws.patches(d["x"], 3)
                     ]
                 )

@@ -341,9 +341,12 @@ class Torch(Case):
             ("aten::addmm", "aten::linear"),
             ("aten::mm", "AddmmBackward0"),
             ("aten::mm", "aten::mm"),
-            ("aten::_slow_conv2d_forward", "aten::conv2d"),
         ):
             self.assertIn(pair, asked)
+        asked = {
+            (x["operator"], x["outer"]) for x in rows if x["symbol"][:5] == "dnnl_"
+        }
+        self.assertEqual(asked, {("aten::mkldnn_convolution", "aten::conv2d")})
         exps = {x["operator"] for x in rows if "xp" in x["symbol"]}
         self.assertEqual(exps, {"aten::exp", "aten::_softmax"})
         svd = {x["operator"] for x in rows if x["symbol"] in ("sgesdd_", "sger_")}

@@ -68,6 +68,13 @@ void _ZN2at6native7normal_Ev(void) { __asm__ volatile(""); }
 void numbers(void) { _ZN2at6native7normal_Ev(); }
 """
 
+_BODY_AND_ONEDNN = """{ *c = *a * *b; }
+static const struct { int major, minor, patch; } version = {4, 2, 1};
+const void *dnnl_version(void) { return &version; }
+__attribute__((noinline)) int dnnl_primitive_execute(const void *p, void *s, int n, void *a)
+{ __asm__ volatile(""); return p && s && n && a; }
+"""
+
 _BODY_NOT_MOVABLE = """;
 __asm__(".text\\n.type sgemm_, @function\\n.globl sgemm_\\n.hidden sgemm_\\n"
         "sgemm_: call 1f\\n1: pop %rax\\n ret\\n.size sgemm_, . - sgemm_\\n");
@@ -90,7 +97,16 @@ class Doctor(FuzzyrunCase):
         (self.folder / "own.c").write_text(_SGEMM + body)
         (self.folder / "caller.c").write_text(_SGEMM + _CALLER)
         lib = package / "libtorch_cpu.so"
-        command = ["gcc", "-O1", "-shared", "-fPIC", "-o", str(lib), "own.c", "caller.c"]
+        command = [
+            "gcc",
+            "-O1",
+            "-shared",
+            "-fPIC",
+            "-o",
+            str(lib),
+            "own.c",
+            "caller.c",
+        ]
         subprocess.run([*command, *flags], cwd=self.folder, check=True)
         if strip:
             subprocess.run(["strip", str(lib)], check=True)
@@ -132,10 +148,26 @@ class Doctor(FuzzyrunCase):
         self.assertRegex(gaps, "sgemm_: .*not diverted: .*can be moved")
         self.assertEqual(status, 1)
 
+    def test_unknown_onednn(self) -> None:
+        """A oneDNN that cannot be read is named, and torch is led past it."""
+        flags = ["-DHIDE=", "-fopenmp", "-Wl,--no-as-needed", "-lgomp"]
+        self.stand_in(_BODY_AND_ONEDNN, *flags)
+        done = self.fuzzyrun("doctor", "--", sys.executable)
+        said = "oneDNN   4.2.1, led past, to BLAS: this version of oneDNN is not known"
+        self.assertIn(said, done.stdout)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
     def test_functions_of_at(self) -> None:
         """Hidden functions of at:: are not diverted: the advice is what the program can do.
         A function of libm is led to us by the table of the library."""
-        flags = ["-DHIDE=", "-fopenmp", "-fno-builtin", "-Wl,--no-as-needed", "-lgomp", "-lm"]
+        flags = [
+            "-DHIDE=",
+            "-fopenmp",
+            "-fno-builtin",
+            "-Wl,--no-as-needed",
+            "-lgomp",
+            "-lm",
+        ]
         self.stand_in(_BODY_AND_MORE, *flags)
         done = self.fuzzyrun("doctor", "--json", "--", sys.executable)
         got = json.loads(done.stdout)
@@ -171,7 +203,9 @@ class Doctor(FuzzyrunCase):
     def test_no_torch(self) -> None:
         """A Python without torch: one line, status 1."""
         (self.folder / "torch").mkdir()
-        (self.folder / "torch/__init__.py").write_text("raise ImportError('no torch')\n")
+        (self.folder / "torch/__init__.py").write_text(
+            "raise ImportError('no torch')\n"
+        )
         self.env["PYTHONPATH"] = str(self.folder)
         done = self.fuzzyrun("doctor", "--", sys.executable)
         self.assertEqual(done.returncode, 1)
@@ -205,7 +239,12 @@ class Examined(unittest.TestCase):
             "symbols": [{"symbol": "spotrf_", "why": {"no_liblapack3": 1}}],
         }
         row = {"symbol": "sgemm_", "library": "x", "state": "bound", "why": ""}
-        result = {"rows": [row], "exports": ["sgemm_"], "stripped": [], "openmp": ["libgomp"]}
+        result = {
+            "rows": [row],
+            "exports": ["sgemm_"],
+            "stripped": [],
+            "openmp": ["libgomp"],
+        }
         (gap,) = doctor.examine({**result, "report": report})["gaps"]
         self.assertEqual(gap["do"], "install liblapack3")
         report["symbols"][0]["why"] = {}
@@ -217,13 +256,17 @@ class Families(unittest.TestCase):
 
     def test_families(self) -> None:
         """Every symbol of the lists."""
-        text = "".join(p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def")))
+        text = "".join(
+            p.read_text() for p in sorted((ROOT / "shim").glob("symbols*.def"))
+        )
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         pairs = re.findall(
             r"^FZ_(?:SYMBOL|SLOT)\((\w+),\s*(BLAS|LAPACK|MATH),", text, re.MULTILINE
         )
         self.assertGreater(len(pairs), 400)
-        wrong = [(n, f, doctor.family(n)) for n, f in pairs if doctor.family(n) != f.lower()]
+        wrong = [
+            (n, f, doctor.family(n)) for n, f in pairs if doctor.family(n) != f.lower()
+        ]
         self.assertEqual(wrong, [])
 
 
