@@ -154,13 +154,13 @@ __attribute__((noinline, section("fz_region"))) static void in_region(void *arg)
                 child(r->path, TEAM, (uint64_t)(r->thread_num ? r->thread_num() : 0)));
     t->stream = &mine;
     t->conv = r->conv;
-    t->plain = r->plain;
+    fz_plain_set(t, r->plain);
     t->opener = r->opener;
     t->region++;
     r->body(r->data);
     t->region--;
     t->opener = opener;
-    t->plain = plain;
+    fz_plain_set(t, plain);
     t->conv = conv;
     t->stream = outer;
     memcpy(fz_inst_self.state, words, sizeof words);

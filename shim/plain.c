@@ -7,7 +7,7 @@
  * are called through the table of libtorch_cpu.so whichever way an operation was asked
  * for (Python, C++, the dispatcher, TorchScript). slots.c puts one of the functions below
  * in its place, which marks the thread and calls the original. Parallel regions take the
- * mark over (lineage.c).
+ * mark over (lineage.c); moved code asks for it.
  *
  * They are C++ functions of many signatures: six argument registers, eight floating-point
  * ones, and as many words of the caller's frame as any could need are handed on. Results
@@ -15,6 +15,7 @@
  */
 #include <string.h>
 
+#include "rewrite/inst.h"
 #include "slots.h"
 
 struct words {
@@ -36,11 +37,17 @@ static const struct {
 #include "plain.def"
 };
 
-enum { OPS = 128 };
+enum { OPS = 256 };
 static struct {
     _Atomic(void *) real;
     int counts;
 } op[OPS];
+
+void fz_plain_set(fz_thread *t, enum fz_reason why)
+{
+    t->plain = why;
+    fz_inst_self.plain = why == FZ_BY_EXACT;
+}
 
 struct mark {
     fz_thread *t;
@@ -49,7 +56,7 @@ struct mark {
 
 static void leave(struct mark *m)
 {
-    m->t->plain = m->before;
+    fz_plain_set(m->t, m->before);
 }
 
 static void *hand_on(int i, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
@@ -59,12 +66,12 @@ static void *hand_on(int i, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
     fz_thread *t = fz_self();
     struct mark m __attribute__((cleanup(leave))) = {t, t->plain};
     if (op[i].counts == FZ_SYM_EXACT) {
-        t->plain = FZ_BY_EXACT;
+        fz_plain_set(t, FZ_BY_EXACT);
     } else {
         /* One transform may call another one's function. */
         if (t->plain != FZ_BY_LAYER && !t->depth)
             fz_count_call(t, (enum fz_symbol)op[i].counts, FZ_BY_LAYER, 0);
-        t->plain = FZ_BY_LAYER;
+        fz_plain_set(t, FZ_BY_LAYER);
     }
     return real(a, b, c, d, e, f, x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7], *rest);
 }
@@ -82,7 +89,10 @@ static void *hand_on(int i, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint
 #define ALL(X) \
     EIGHT(X, 01) EIGHT(X, 02) EIGHT(X, 03) EIGHT(X, 04) EIGHT(X, 05) EIGHT(X, 06) \
     EIGHT(X, 07) EIGHT(X, 010) EIGHT(X, 011) EIGHT(X, 012) EIGHT(X, 013) EIGHT(X, 014) \
-    EIGHT(X, 015) EIGHT(X, 016) EIGHT(X, 017)
+    EIGHT(X, 015) EIGHT(X, 016) EIGHT(X, 017) EIGHT(X, 020) EIGHT(X, 021) EIGHT(X, 022) \
+    EIGHT(X, 023) EIGHT(X, 024) EIGHT(X, 025) EIGHT(X, 026) EIGHT(X, 027) EIGHT(X, 030) \
+    EIGHT(X, 031) EIGHT(X, 032) EIGHT(X, 033) EIGHT(X, 034) EIGHT(X, 035) EIGHT(X, 036) \
+    EIGHT(X, 037)
 ALL(OP)
 
 static op_fn *const ops[OPS] = {
@@ -93,15 +103,20 @@ static op_fn *const ops[OPS] = {
 /* Under slots.c's lock. */
 void *fz_plain_entry(const char *name, void *real)
 {
-    static const char space[] = "_ZN2at6native";
-    const char *p = name + sizeof space - 1;
+    static const char *const spaces[] = {"_ZN2at6native", "_ZN2at18TensorIteratorBase"};
+    const char *p = NULL;
     unsigned length = 0;
     int which = -1;
+    for (int i = 0; i < 2; i++)
+        if (!strncmp(name, spaces[i], strlen(spaces[i])))
+            p = name + strlen(spaces[i]);
+    if (!p)
+        return NULL;
     while (*p >= '0' && *p <= '9')
         length = length * 10 + (unsigned)(*p++ - '0');
     for (size_t i = 0; i < sizeof list / sizeof *list && which < 0; i++)
         if (list[i].length == length && !strncmp(p, list[i].name, length) &&
-            p[length] == 'E')
+            (p[length] == 'E' || !strncmp(p + length, "4implE", 6)))
             which = (int)i;
     if (which < 0 || !real)
         return NULL;

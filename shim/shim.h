@@ -279,6 +279,9 @@ void fz_lineage_init(void);
 void fz_lineage_text(char out[64], prism_key path, uint64_t seed);
 extern bool fz_forked; /* in a forked child: OpenMP teams of the parent are gone */
 
+/* Mark the thread, for moved code as well (plain.c). */
+void fz_plain_set(fz_thread *t, enum fz_reason why);
+
 /* ---- Threads of the host's OpenMP (threads.c) -------------------------------------- */
 
 extern const fz_threads fz_host_threads;

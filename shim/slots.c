@@ -129,9 +129,8 @@ static void *bound(const struct library *l, const ElfW(Sym) * s, uintptr_t value
 /* The new value of a slot that leads to a function of torch or of libm; 0: none. */
 static uintptr_t of_torch(const struct library *l, const ElfW(Sym) * s, uintptr_t value)
 {
-    static const char space[] = "_ZN2at6native";
     const char *name = l->strings + s->st_name;
-    if (strncmp(name, space, sizeof space - 1) != 0)
+    if (strncmp(name, "_ZN2at", 6) != 0)
         return 0;
     if (fz_ours((const void *)value))
         return value;

@@ -49,6 +49,7 @@ typedef struct fz_inst_tls {
     uint8_t spill[3][32];  /* operands on their way from f32 to f64 */
     uint64_t rax_flags, rax, rsp, flags, back, gpr[8];
     uint8_t frame[16][32]; /* all vector registers, while the definition runs */
+    uint8_t plain;         /* nothing that this thread computes now is perturbed */
 } fz_inst_tls;
 
 /* What the definition needs to know of a site; lies behind the site's cold code. */

@@ -17,7 +17,8 @@ enum fz_fix_kind {
     FZ_FIX_HERE, /* an offset in this buffer */
     FZ_FIX_CODE, /* an address of the library: its moved copy where there is one */
     FZ_FIX_DATA, /* an address of the library, as it is */
-    FZ_FIX_COUNT /* the counter of the block that begins at an address of the library */
+    FZ_FIX_COUNT, /* the counter of the block that begins at an address of the library */
+    FZ_FIX_COUNT_PLAIN /* the same of its runs as it was */
 };
 
 /* A 32-bit displacement at `at`, to `target`; `after` bytes of the instruction follow. */

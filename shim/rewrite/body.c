@@ -48,7 +48,7 @@ static void registers(insn *out, const ZydisDecodedInstruction *x,
                       ? (uint16_t)(writes & ~reads) : 0;
 }
 
-static void describe(insn *out, const ZydisDecodedInstruction *x,
+static void describe(insn *out, const fz_image *im, const ZydisDecodedInstruction *x,
                      const ZydisDecodedOperand *o, uint64_t at)
 {
     memset(out, 0, sizeof *out);
@@ -67,6 +67,7 @@ static void describe(insn *out, const ZydisDecodedInstruction *x,
     case ZYDIS_CATEGORY_CALL:
         out->kind = BEFORE;
         out->no_flags = true;
+        out->callee = relative ? fz_image_callee(im, out->target) : FZ_CALLEE_ANY;
         return;
     case ZYDIS_CATEGORY_RET:
         out->kind = LAST;
@@ -136,13 +137,17 @@ static void add_block(worker *w, size_t first, size_t last, uint64_t hi)
     if (w->out->failed)
         return;
     const insn *end = &w->insns[last - 1];
-    block b = {first, last, w->insns[first].at, hi, 0, false, false, end->no_flags, 0, 0, 0, 0,
-               0, 0, 0, false};
+    block b = {.first = first, .last = last, .lo = w->insns[first].at, .hi = hi,
+               .no_flags = end->no_flags, .stops = end->callee >= FZ_CALLEE_NEVER};
     if (end->kind == BEFORE) {
         b.hi = end->at;
         b.last = --last;
-        if (first == last)
+        if (first == last) { /* the call alone: who falls into it goes where it goes */
+            block *before = w->block_n ? &w->blocks[w->block_n - 1] : NULL;
+            if (before && before->hi == b.lo)
+                before->stops |= b.stops;
             return;
+        }
     } else if (end->kind == JUMP || end->kind == LAST) {
         b.ends = true;
     }
@@ -175,28 +180,10 @@ size_t fz_body_block(const worker *w, uint64_t at)
     return i < w->block_n && w->blocks[i].lo == at ? i : w->block_n;
 }
 
-/* A block is in a loop if it lies between a branch and an earlier target. */
-static void find_loops(worker *w)
-{
-    for (size_t i = 0; i < w->insn_n; i++) {
-        const insn *x = &w->insns[i];
-        if ((x->kind == JUMP || x->kind == BRANCH) && x->target <= x->at &&
-            x->target >= w->insns[0].at) {
-            size_t first = block_from(w, x->target), end = block_from(w, x->at + 1);
-            if (first < w->block_n)
-                w->blocks[first].opens++;
-            if (end < w->block_n)
-                w->blocks[end].opens--;
-        }
-    }
-    int depth = 0;
-    for (size_t i = 0; i < w->block_n; i++)
-        w->blocks[i].loop = (depth += w->blocks[i].opens) > 0;
-}
-
 bool fz_body_split(worker *w, const fz_function *f)
 {
     w->insn_n = w->block_n = 0;
+    w->scalar = false;
     size_t first = 0;
     for (uint64_t at = f->lo; at < f->hi;) {
         ZydisDecodedInstruction x;
@@ -212,7 +199,8 @@ bool fz_body_split(worker *w, const fz_function *f)
             first = w->insn_n;
         }
         insn *i = &w->insns[w->insn_n++];
-        describe(i, &x, o, at);
+        describe(i, w->rq->image, &x, o, at);
+        w->scalar |= i->callee == FZ_CALLEE_SCALAR;
         at += x.length;
         if (i->kind >= JUMP && i->kind <= BEFORE) {
             add_block(w, first, w->insn_n, at);
@@ -220,7 +208,8 @@ bool fz_body_split(worker *w, const fz_function *f)
         }
     }
     add_block(w, first, w->insn_n, f->hi);
-    find_loops(w);
+    if (!fz_loop_find(w))
+        return false;
     fz_live_uppers(w);
     return true;
 }

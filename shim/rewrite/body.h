@@ -23,6 +23,7 @@ typedef struct insn {
     uint8_t need;
     const char *why;
     bool narrows; /* a scalar from f64 to f32 */
+    uint8_t callee; /* of a call: enum fz_callee */
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
 } insn;
@@ -38,8 +39,10 @@ typedef struct block {
     uint16_t uppers_set;            /* that may hold something at its begin */
     size_t region;      /* number of its region, 0 for none */
     uint32_t inner;     /* its code within a region */
-    int opens;          /* loops that begin here, less those that end */
-    bool loop;
+    bool stops;         /* it ends in front of a call that does not return */
+    bool loop;          /* it may follow itself */
+    uint32_t seen, low; /* for that: order of the search, first of those it leads back to */
+    bool open;
 } block;
 
 /* What a worker has made of a run of functions. */
@@ -72,12 +75,19 @@ typedef struct edge {
     uint64_t target;
 } edge;
 
+/* A test of the thread's mark: instructions from k on of a block have a copy as they were. */
+typedef struct detour {
+    size_t fix, block, k;
+    bool flags_live;
+} detour;
+
 /* One thread of the planner, and the function it is at. */
 typedef struct worker {
     const fz_plan_request *rq;
     ZydisDecoder decoder;
     fz_emit emit;
     bool wide; /* the function has 256-bit code */
+    bool scalar; /* it takes numbers out of a c10::Scalar */
     part *out;
     insn *insns;
     size_t insn_n, insn_cap;
@@ -87,6 +97,8 @@ typedef struct worker {
     size_t region_n, region_cap;
     edge *edges;
     size_t edge_n, edge_cap;
+    detour *detours;
+    size_t detour_n, detour_cap;
 } worker;
 
 void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed);
@@ -99,6 +111,9 @@ size_t fz_body_block(const worker *w, uint64_t at);
 /* Is instruction k a site? Decodes it again. */
 bool fz_body_site(const worker *w, size_t k, ZydisDecodedInstruction *x,
                   ZydisDecodedOperand *o);
+
+/* loop.c: which blocks may follow themselves; false: no memory. */
+bool fz_loop_find(worker *w);
 
 /* live.c */
 void fz_live_uppers(worker *w);
@@ -120,8 +135,10 @@ void fz_region_move(worker *w, const region *r, entry *entries);
 void fz_move_function(worker *w, const fz_function *f);
 /* Instruction k of a block: rounded where it rounds and can be. */
 void fz_move_one(worker *w, const block *b, size_t k);
-/* One more time in this block, if that is asked for. */
-void fz_move_count(worker *w, const block *b);
+/* In front of instruction k of a block, where counting: once more, as it was or not. */
+void fz_move_count(worker *w, const block *b, size_t k, bool as_it_was);
+/* In front of instruction k of a block: a thread that perturbs nothing now takes another way. */
+void fz_move_detour(worker *w, const block *b, size_t k);
 /* Registers to lend, best first: those not in use, the dead ones first. */
 int fz_move_free(unsigned use, unsigned dead, int *out);
 /* Lend `need` + 1 of them. */

@@ -50,8 +50,11 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
                   const ZydisDecodedOperand *operand, uint64_t at);
 /* The cold code of the sites since the last call. */
 void fz_emit_cold(fz_emit *e);
-/* One more time in the block that begins at `at`. */
-void fz_emit_count(fz_emit *e, uint64_t at);
+/* One more time in the block that begins at `at`; plain: as it was. */
+void fz_emit_count(fz_emit *e, uint64_t at, bool plain);
+/* If the thread perturbs nothing now, go to where fz_emit_plain is called with this fix. */
+size_t fz_emit_if_plain(fz_emit *e);
+void fz_emit_plain(fz_emit *e, size_t fix);
 /* The strand to and from its register. */
 void fz_emit_state_load(fz_emit *e);
 void fz_emit_state_store(fz_emit *e);

@@ -25,14 +25,34 @@ void fz_flags_restore(fz_emit *e)
     fz_mov_tls(e->code, 0x8b, 0, TLS(e, rax_flags));
 }
 
-void fz_emit_count(fz_emit *e, uint64_t at)
+size_t fz_emit_if_plain(fz_emit *e)
+{
+    fz_flags_save(e);
+    fz_put(e->code, 0x64); /* cmpb $0, tls.plain */
+    fz_put(e->code, 0x80);
+    fz_put(e->code, 0x3c);
+    fz_put(e->code, 0x25);
+    fz_put32(e->code, (uint32_t)TLS(e, plain));
+    fz_put(e->code, 0);
+    size_t fix = fz_jump_if(e->code, FZ_IF_NOT_ZERO, FZ_FIX_HERE, 0);
+    fz_flags_restore(e);
+    return fix;
+}
+
+void fz_emit_plain(fz_emit *e, size_t fix)
+{
+    fz_fix_here(e->code, fix);
+    fz_flags_restore(e);
+}
+
+void fz_emit_count(fz_emit *e, uint64_t at, bool plain)
 {
     fz_flags_save(e);
     fz_put(e->code, 0xf0); /* lock incq counter(%rip) */
     fz_put(e->code, 0x48);
     fz_put(e->code, 0xff);
     fz_put(e->code, 0x05);
-    fz_put_fix(e->code, FZ_FIX_COUNT, at, 0);
+    fz_put_fix(e->code, plain ? FZ_FIX_COUNT_PLAIN : FZ_FIX_COUNT, at, 0);
     fz_flags_restore(e);
 }
 

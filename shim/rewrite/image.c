@@ -98,6 +98,11 @@ static const char *section_name(const fz_image *im, const Elf64_Shdr *sh)
     return memchr(name, 0, im->section_names_size - sh->sh_name) ? name : "";
 }
 
+const char *fz_image_section(const fz_image *im, unsigned i)
+{
+    return section_name(im, &im->sections[i]);
+}
+
 static const Elf64_Shdr *section(const fz_image *im, const char *name)
 {
     for (unsigned i = 0; i < im->section_n; i++)
@@ -518,6 +523,7 @@ void fz_image_close(fz_image *im)
     free(im->text);
     free(im->functions);
     free(im->leaders);
+    free(im->stubs);
     memset(im, 0, sizeof *im);
 }
 
@@ -554,6 +560,8 @@ const char *fz_image_open(fz_image *im, const char *path)
         why = read_symbols(im, &l);
     if (!why)
         why = read_frames(im, &l);
+    if (!why && !fz_image_stubs(im))
+        l.failed = true;
     if (!why && l.failed)
         why = "no memory";
     if (!why && !l.n)

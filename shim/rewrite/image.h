@@ -31,6 +31,18 @@ typedef struct fz_range {
     uint64_t lo, hi;
 } fz_range;
 
+/* What a linkage stub leads to. */
+enum fz_callee {
+    FZ_CALLEE_ANY,
+    FZ_CALLEE_NEVER,  /* does not return */
+    FZ_CALLEE_SCALAR, /* nor does c10::report_overflow */
+};
+
+typedef struct fz_stub {
+    uint64_t at;
+    enum fz_callee callee;
+} fz_stub;
+
 typedef struct fz_image {
     const uint8_t *bytes;
     size_t size;
@@ -50,6 +62,8 @@ typedef struct fz_image {
     fz_range *text; /* executable sections, but for linkage */
     unsigned text_n;
     bool symbols; /* has a .symtab */
+    fz_stub *stubs; /* by address: those that are not for any function */
+    size_t stub_n;
     /* For reports. */
     uint64_t fdes, landing_pads, instructions, tables, targets;
     char why[160];
@@ -64,6 +78,13 @@ bool fz_image_leader(const fz_image *im, uint64_t address);
 
 /* Marks a leader; any thread may. */
 void fz_image_lead(fz_image *im, uint64_t address);
+
+/* Name of section i; "" where it has none. */
+const char *fz_image_section(const fz_image *im, unsigned i);
+
+/* What a call of that address calls (stubs.c). */
+enum fz_callee fz_image_callee(const fz_image *im, uint64_t address);
+bool fz_image_stubs(fz_image *im);
 
 /* The function that holds an address, or NULL. */
 const fz_function *fz_image_function(const fz_image *im, uint64_t address);

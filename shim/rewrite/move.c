@@ -59,9 +59,9 @@ static void measure_sites(worker *w)
 }
 
 /* How a Python number enters: drawn anew at each call it would shift whole tensors. */
-static bool stays_exact(const block *b, const insn *i)
+static bool stays_exact(const worker *w, const block *b, const insn *i)
 {
-    return i->narrows && !b->loop;
+    return i->narrows && (w->scalar || !b->loop);
 }
 
 void fz_move_one(worker *w, const block *b, size_t k)
@@ -69,7 +69,7 @@ void fz_move_one(worker *w, const block *b, size_t k)
     ZydisDecodedInstruction x;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
     const insn *i = &w->insns[k];
-    if (stays_exact(b, i)) {
+    if (stays_exact(w, b, i)) {
         w->out->counts.exact++;
     } else if (i->need && fz_body_site(w, k, &x, o)) {
         w->emit.flags_live = fz_live_flags(w, b, k + 1);
@@ -91,7 +91,7 @@ static fz_planblock operations_of(worker *w, const block *b, bool exact)
         if (!fz_body_site(w, k, &x, o))
             continue;
         unsigned m = fz_insn_operations(&x);
-        if (exact || stays_exact(b, &w->insns[k]))
+        if (exact || stays_exact(w, b, &w->insns[k]))
             n.exact += m;
         else if (w->rq->variant == FZ_IDENTITY || !w->insns[k].need)
             n.left += m;
@@ -154,23 +154,74 @@ static size_t group(worker *w, const block *b, size_t first, int first_need, uns
     return last;
 }
 
-void fz_move_count(worker *w, const block *b)
+void fz_move_count(worker *w, const block *b, size_t k, bool as_it_was)
 {
     if (!w->rq->counters || !b->sites)
         return;
-    w->emit.flags_live = fz_live_flags(w, b, b->first);
-    fz_emit_count(&w->emit, b->lo);
+    w->emit.flags_live = fz_live_flags(w, b, k);
+    fz_emit_count(&w->emit, b->lo, as_it_was);
+}
+
+void fz_move_detour(worker *w, const block *b, size_t k)
+{
+    w->detours = fz_body_grow(w->detours, w->detour_n, &w->detour_cap, sizeof *w->detours,
+                              &w->out->failed);
+    if (w->out->failed)
+        return;
+    w->emit.flags_live = fz_live_flags(w, b, k);
+    size_t fix = fz_emit_if_plain(&w->emit);
+    w->detours[w->detour_n++] =
+        (detour){fix, (size_t)(b - w->blocks), k, w->emit.flags_live};
+}
+
+/* What threads run that perturb nothing, behind the function's moved code. Each block hands
+ * on to the moved code of the next one, which asks again. */
+static void move_detours(worker *w)
+{
+    for (size_t i = 0; i < w->detour_n && !w->out->failed; i++) {
+        const detour *d = &w->detours[i];
+        const block *b = &w->blocks[d->block];
+        w->emit.flags_live = d->flags_live;
+        fz_emit_plain(&w->emit, d->fix);
+        fz_move_count(w, b, d->k, true);
+        for (size_t k = d->k; k < b->last; k++)
+            plain(w, &w->insns[k]);
+        if (!b->ends)
+            fz_jump(w->emit.code, FZ_FIX_CODE, b->hi);
+    }
+    w->detour_n = 0;
+}
+
+/* The first instruction in front of which the mark can be asked for without saving flags,
+ * up to the first site that rounds; else the block's first. */
+static size_t where_to_ask(const worker *w, const block *b)
+{
+    for (size_t k = b->first; k < b->last; k++) {
+        if (!fz_live_flags(w, b, k))
+            return k;
+        if (w->insns[k].need)
+            break;
+    }
+    return b->first;
 }
 
 static void move_block(worker *w, const block *b, bool exact)
 {
-    fz_move_count(w, b);
-    if (exact || w->emit.variant == FZ_IDENTITY) {
+    bool rounds = false;
+    for (size_t k = b->first; k < b->last; k++)
+        rounds |= w->insns[k].need;
+    if (exact || w->emit.variant == FZ_IDENTITY || !rounds) {
+        fz_move_count(w, b, b->first, false);
         for (size_t k = b->first; k < b->last; k++)
             plain(w, &w->insns[k]);
         return;
     }
-    for (size_t k = b->first; k < b->last;) {
+    size_t ask = where_to_ask(w, b);
+    for (size_t k = b->first; k < ask; k++)
+        fz_move_one(w, b, k);
+    fz_move_detour(w, b, ask);
+    fz_move_count(w, b, ask, false);
+    for (size_t k = ask; k < b->last;) {
         int need = w->insns[k].need;
         if (!need) {
             fz_move_one(w, b, k++);
@@ -227,7 +278,7 @@ void fz_move_function(worker *w, const fz_function *f)
                    f->fp);
         return;
     }
-    bool exact = w->rq->exact && w->rq->exact(f->name, w->rq->arg);
+    bool exact = w->rq->exact && w->rq->exact(f, w->rq->arg);
     for (size_t k = 0; k < w->insn_n; k++)
         if (w->insns[k].x87) {
             out->counts.sites++;
@@ -273,6 +324,7 @@ void fz_move_function(worker *w, const fz_function *f)
         if (!r && !b->ends && !next)
             fz_jump(&out->code, FZ_FIX_CODE, b->hi);
     }
+    move_detours(w);
     fz_emit_cold(&w->emit);
     out->failed |= out->code.failed;
 }

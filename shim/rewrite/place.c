@@ -95,8 +95,10 @@ static const char *fix_code(fz_plan *plan, const moved *m)
                     to = base + e->code;
                 break;
             case FZ_FIX_COUNT:
+            case FZ_FIX_COUNT_PLAIN:
                 e = find_moved(m, to);
-                to = area + m->rq->counters + 8 * (uint64_t)(e - m->e);
+                to = area + m->rq->counters + 16 * (uint64_t)(e - m->e) +
+                     (f->kind == FZ_FIX_COUNT_PLAIN ? 8 : 0);
                 break;
             }
             if (!put_displacement(plan->code + start + f->at, base + start + f->at,

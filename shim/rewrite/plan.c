@@ -62,6 +62,7 @@ static void *work(void *arg)
     free(w.blocks);
     free(w.regions);
     free(w.edges);
+    free(w.detours);
     free(w.emit.slow);
     return NULL;
 }

@@ -35,7 +35,7 @@ typedef struct fz_plan_request {
     uint64_t counters; /* offset of a counter for each moved block; 0: do not count */
     bool trap_dead;   /* for tests: fill bytes that must never run with int3 */
     int threads;
-    bool (*exact)(const char *function, void *arg); /* moved, but as it is */
+    bool (*exact)(const fz_function *f, void *arg); /* moved, but as it is */
     void *arg;
     void (*progress)(size_t done, size_t total);
 } fz_plan_request;

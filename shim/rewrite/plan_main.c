@@ -52,10 +52,18 @@ static bool matches(const char *const *patterns, size_t n, const char *name)
 
 static const char *library;
 
-static bool exact(const char *name, void *arg)
+/* Sizes, indices and bins are numbers cut to integers: where torch's functions have no
+ * names, those that do so are taken for theirs. */
+static bool cuts(const fz_image *im, const fz_function *f)
 {
-    (void)arg;
-    return matches(exact_libraries, sizeof exact_libraries / sizeof *exact_libraries,
+    return f->truncates && !im->symbols && !strncmp(library, "libtorch", 8);
+}
+
+static bool exact(const fz_function *f, void *arg)
+{
+    const char *name = f->name;
+    return cuts(arg, f) ||
+           matches(exact_libraries, sizeof exact_libraries / sizeof *exact_libraries,
                    library) ||
            matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name) ||
            matches((const char *const *)rules, (size_t)rule_n, name);
@@ -279,7 +287,8 @@ int main(int argc, char **argv)
                           .vaes = has_vaes(),
                           .trap_dead = getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
                           .threads = cpus > 0 ? (int)cpus : 1,
-                          .exact = exact};
+                          .exact = exact,
+                          .arg = &image};
     uint8_t *file = NULL;
     size_t size = 0;
     const char *why = fz_image_open(&image, argv[1]);

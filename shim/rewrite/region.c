@@ -112,7 +112,7 @@ static void region_block(worker *w, const region *r, size_t i, const int *regs)
     fz_code *c = w->emit.code;
     block *b = &w->blocks[i];
     b->inner = (uint32_t)c->n;
-    fz_move_count(w, b);
+    fz_move_count(w, b, b->first, false);
     for (size_t k = b->first; k < b->last; k++) {
         const insn *x = &w->insns[k];
         if (x->kind == BRANCH) {
@@ -140,6 +140,7 @@ void fz_region_move(worker *w, const region *r, entry *entries)
     fz_move_lend(w, regs, r->need);
     w->edge_n = 0;
     entries[0].code = (uint32_t)c->n;
+    fz_move_detour(w, &w->blocks[r->first], w->blocks[r->first].first);
     enter_region(w, r, regs);
     for (size_t i = r->first; i <= r->last; i++)
         region_block(w, r, i, regs);
@@ -156,6 +157,7 @@ void fz_region_move(worker *w, const region *r, entry *entries)
     }
     for (size_t i = r->first + 1; i <= r->last; i++) {
         entries[i - r->first].code = (uint32_t)c->n;
+        fz_move_detour(w, &w->blocks[i], w->blocks[i].first);
         enter_region(w, r, regs);
         fz_jump(c, FZ_FIX_HERE, w->blocks[i].inner);
     }

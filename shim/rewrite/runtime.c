@@ -360,7 +360,7 @@ static bool reserve(room *r, const mapped *m)
     r->counters = 0;
     if (fz_policy_get()->report_operations) {
         r->counters = r->size;
-        r->size += r->table;
+        r->size += 2 * r->table; /* of each block, and of its runs as it was */
     }
     int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
     int64_t apart = (int64_t)(r->size + 0x1fffff) / 0x200000 * 0x200000;
@@ -501,7 +501,7 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
     }
     /* Shared with children: what they count, those that are killed too, is in the sum. */
     const char *why = NULL;
-    if (lib->r.counters && mmap(lib->r.area + lib->r.counters, lib->r.table,
+    if (lib->r.counters && mmap(lib->r.area + lib->r.counters, 2 * lib->r.table,
                                 PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
                                 0) != lib->r.area + lib->r.counters)
@@ -552,9 +552,10 @@ bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
     const uint64_t *n = (const void *)(lib->r.area + lib->r.counters);
     fz_inst_operations one = {0};
     for (uint64_t k = 0; k < h.block_n; k++) {
-        one.perturbed += b[k].perturbed * n[k];
-        one.exact += b[k].exact * n[k];
-        one.left += b[k].left * n[k];
+        const uint64_t rounded = n[2 * k], plain = n[2 * k + 1];
+        one.perturbed += b[k].perturbed * rounded;
+        one.exact += b[k].exact * (rounded + plain) + b[k].perturbed * plain;
+        one.left += b[k].left * (rounded + plain);
         if (k + 1 < h.block_n && b[k + 1].name == b[k].name)
             continue;
         sum->perturbed += one.perturbed;

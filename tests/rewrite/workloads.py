@@ -13,6 +13,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -225,7 +226,26 @@ SHAPED = {
     ),
     "small products": lambda x: torch.bmm(x.float()[:12].view(4, 3, -1), x.float()[:12].view(4, -1, 3)),
 }  # fmt: skip
-RANDOM = {
+
+
+def given(f: Callable[[np.ndarray], np.ndarray], *shape: int) -> torch.Tensor:
+    """Return f of 1/8, 2/8, …: numbers that torch has not computed."""
+    x = f(np.arange(1, 1 + int(np.prod(shape)), dtype=np.float64) / 8)
+    return torch.from_numpy(x.astype(np.float32).reshape(shape))
+
+
+def eighths(*shape: int) -> torch.Tensor:
+    """Return 1/8, 2/8, …"""
+    return given(lambda x: x, *shape)
+
+
+def waves(*shape: int) -> torch.Tensor:
+    """Return numbers from -1 to 1."""
+    return given(lambda x: x * 37.3 % 2 - 1, *shape)
+
+
+#: What equals native under every mode: random numbers, indices, sizes, Python's scalars.
+EXACT = {
     "randn": lambda: torch.randn(1000),
     "randn f64": lambda: torch.randn(1000, dtype=torch.float64),
     "rand": lambda: torch.rand(1000),
@@ -244,7 +264,56 @@ RANDOM = {
     "linspace": lambda: torch.linspace(0, 1, 777),
     "logspace": lambda: torch.logspace(0, 1, 777),
     "histc": lambda: torch.histc(data(5000), 30),
-    "dropout": lambda: F.dropout(torch.ones(2000), 0.5),
+    "dropout": lambda: F.dropout(torch.ones(2000), 0.5) != 0,
+    "normal of tensors": lambda: torch.normal(eighths(500), eighths(500)),
+    "normal of means": lambda: torch.normal(eighths(500), 1.3),
+    "normal of deviations": lambda: torch.normal(0.3, eighths(500).double()),
+    "normal out": lambda: torch.normal(
+        eighths(500), eighths(500), out=torch.empty(500)
+    ),
+    "Dirichlet": lambda: torch.distributions.Dirichlet(eighths(20, 5)).sample(),
+    "binomial": lambda: torch.binomial(
+        given(lambda x: np.floor(x), 200), torch.full((200,), 0.3)
+    ),
+    "complex": lambda: torch.view_as_real(torch.randn(300, dtype=torch.complex64)),
+    "layers": lambda: list(nn.LSTM(9, 7).parameters()),
+    "pool": lambda: F.fractional_max_pool2d(
+        eighths(1, 1, 16, 16), 2, output_ratio=(0.6, 0.7)
+    ),
+    "histogram": lambda: torch.histogram(waves(1000), 33)[0],
+    "histogramdd": lambda: torch.histogramdd(waves(300, 2), [7, 9])[0],
+    "bucketize": lambda: torch.bucketize(waves(300), eighths(60)),
+    "searchsorted": lambda: torch.searchsorted(eighths(60), waves(300)),
+    "nearest": lambda: F.interpolate(
+        waves(1, 1, 37, 41), scale_factor=(1.7, 2.3), mode="nearest"
+    ),
+    "nearest exact": lambda: F.interpolate(
+        waves(1, 1, 37, 41), size=(111, 99), mode="nearest-exact"
+    ),
+    "size": lambda: torch.tensor(
+        F.interpolate(waves(1, 1, 37, 41), scale_factor=(1.7, 2.3), mode="bilinear").shape
+    ),
+    "grid": lambda: F.grid_sample(
+        waves(1, 1, 16, 16), waves(1, 9, 9, 2), mode="nearest", align_corners=False
+    ),
+    "list": lambda: torch.tensor([0.1 * k for k in range(100)]),
+    "full": lambda: torch.full((50,), 0.1),
+    "fill_": lambda: torch.empty(50).fill_(0.1),
+    "times": lambda: given(np.ones_like, 50) * 0.1,
+    "plus": lambda: given(np.zeros_like, 50) + 0.1,
+    "over": lambda: 0.1 / given(np.ones_like, 50),
+    "alpha": lambda: torch.add(
+        given(np.zeros_like, 50), given(np.ones_like, 50), alpha=0.1
+    ),
+    "value": lambda: torch.addcmul(
+        given(np.zeros_like, 50), given(np.ones_like, 50), given(np.ones_like, 50), value=0.1
+    ),
+    "where": lambda: torch.where(waves(50) > 2, waves(50), 0.1),
+    "clamp": lambda: given(np.zeros_like, 50).clamp(min=0.1),
+    "masked_fill": lambda: waves(50).masked_fill(waves(50) < 2, 0.1),
+    "slope": lambda: F.leaky_relu(given(lambda x: -np.ones_like(x), 50), 0.1),
+    "pad": lambda: F.pad(waves(50), (2, 2), value=0.1),
+    "foreach": lambda: torch._foreach_mul([given(np.ones_like, 50)], 0.1)[0],
 }
 
 
@@ -283,7 +352,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     only = tuple(sys.argv[2:])
     cases = [*training(), *single()]
-    cases += [(f"random {k}", f) for k, f in RANDOM.items()]
+    cases += [(f"exact {k}", f) for k, f in EXACT.items()]
     for name, f in cases:
         if only and not name.startswith(only):
             continue
