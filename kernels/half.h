@@ -74,9 +74,13 @@ static inline uint16_t fz_narrow(f32 x, enum fz_type type, enum prism_mode mode,
     } else if (mode == PRISM_CESTAC) {
         up = (w & 1) ^ (sign != 0);
     } else {
-        const uint64_t f = drop <= 32  ? rest << (32 - drop)
-                           : drop < 64 ? ((rest >> (drop - 33)) + 1) >> 1
-                                       : 0;
+        uint64_t f = drop <= 32 ? rest << (32 - drop) : 0;
+        if (drop > 32 && drop < 64) { /* to nearest, ties to even */
+            const int cut = drop - 32;
+            const uint64_t half = UINT64_C(1) << (cut - 1), low_f = rest & (2 * half - 1);
+            f = rest >> cut;
+            f += low_f > half || (low_f == half && (f & 1));
+        }
         up = (f + w) >> 32 != 0;
     }
     return (uint16_t)(sign | (low + up));

@@ -45,4 +45,7 @@ f32 conv_reference(const conv_case *k, int t, int bias, size_t i);
 /* bf16 and f16 of x by other means than the kernels': exact, to nearest. */
 f32 conv_narrowed(f32 x, enum fz_type type);
 
+/* test_conv_laws.c. */
+void conv_laws(Suite *s);
+
 #endif

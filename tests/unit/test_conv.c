@@ -118,5 +118,6 @@ Suite *suite_conv(void)
     tcase_set_timeout(c, 600);
     tcase_add_loop_test(c, definition, 0, 6);
     suite_add_tcase(s, c);
+    conv_laws(s);
     return s;
 }
