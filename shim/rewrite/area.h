@@ -48,7 +48,7 @@ typedef struct fz_inst_tls {
     uint64_t state[4];     /* the strand of random words */
     uint8_t spill[3][32];  /* operands on their way from f32 to f64 */
     uint64_t rax_flags, rax, rsp, flags, back, gpr[8];
-    uint8_t frame[16][32]; /* all vector registers, while the definition runs */
+    uint8_t frame[24][32]; /* all vector registers, while the definition runs, and more */
     uint8_t plain;         /* nothing that this thread computes now is perturbed */
 } fz_inst_tls;
 
@@ -99,6 +99,12 @@ enum fz_constant {
     FZ_K_HALF52,
     FZ_K_TWO52,  /* lane 0: is an integer of fewer than 53 bits? */
     FZ_K_HIGH11,
+    FZ_K_KEY512, /* of 64 bytes, and at a multiple of them */
+    FZ_K_SHIFT512 = FZ_K_KEY512 + 2,
+    FZ_K_RANGE32_1 = FZ_K_SHIFT512 + 2, /* in lane 0 only */
+    FZ_K_SIGN64_1,
+    FZ_K_SPAN32, /* of f32 operations that do not overflow either */
+    FZ_K_SPAN32_1, /* all of lane 1 */
     FZ_CONSTANTS
 };
 

@@ -26,6 +26,8 @@ static void registers(insn *out, const ZydisDecodedInstruction *x,
                 reads |= 1u << v;
                 out->reads256 |= (uint16_t)(ymm << v);
             }
+            if (o[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
+                out->changes |= (uint16_t)(1 << v);
             if (o[i].actions & ZYDIS_OPERAND_ACTION_WRITE) {
                 out->kills256 |= (uint16_t)(1 << v);
                 out->writes256 |= (uint16_t)(ymm << v);

@@ -26,6 +26,10 @@ typedef struct insn {
     uint8_t callee; /* of a call: enum fz_callee */
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
+    /* Vector registers written at all. Of a site: those whose f32 it widens, and where its f32
+     * result goes, -1 if nowhere. */
+    uint16_t changes, widens;
+    int8_t lanes, gives;
 } insn;
 
 typedef struct block {
@@ -123,8 +127,16 @@ bool fz_live_ymm(const worker *w, size_t first, size_t last);
 bool fz_live_wide(const worker *w, const block *b, size_t first, size_t last);
 /* Are the flags that instruction k of a block meets read before they are all set? */
 bool fz_live_flags(const worker *w, const block *b, size_t k);
+/* Is the f64 of what instruction k gives used in its block? */
+bool fz_live_widened(const worker *w, const block *b, size_t k);
 /* Registers that nothing reads after instruction `last` before the block writes them. */
 unsigned fz_live_dead(const worker *w, const block *b, size_t last, unsigned use);
+
+/* pins.c: registers whose f64 is worth to be held all along a region. */
+void fz_pins_choose(const worker *w, const region *r, struct fz_held held[16]);
+
+/* high.c: functions that must leave registers 16 to 31 and the masks alone. */
+void fz_high_find(fz_image *im);
 
 /* region.c: loops, the outermost that fit; their blocks are all moved. */
 void fz_region_find(worker *w);
@@ -143,6 +155,8 @@ void fz_move_detour(worker *w, const block *b, size_t k);
 int fz_move_free(unsigned use, unsigned dead, int *out);
 /* Lend `need` + 1 of them. */
 void fz_move_lend(worker *w, const int *free, int need);
+/* Do instructions first .. last, last not included, take words for eight lanes? */
+bool fz_move_eight(const worker *w, size_t first, size_t last);
 /* Store or load what is lent and not dead. */
 void fz_move_save(worker *w, const int *regs, int n, unsigned dead, unsigned op);
 

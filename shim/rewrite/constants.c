@@ -40,15 +40,23 @@ void fz_area_constants(uint8_t page[FZ_PAGE])
         {FZ_K_EVEN32, UINT64_C(0x80000000)},
         {FZ_K_ODD32, UINT64_C(0x8000000000000000)},
         {FZ_K_HALF29, (1u << 28) - 1},
+        {FZ_K_SPAN32, 2 * (UINT64_C(0x47efffffe0000000) - (UINT64_C(897) << 52)) - 1},
         {FZ_K_HALF52, (UINT64_C(1) << 51) - 1},
     };
     memset(page, 0, FZ_PAGE);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         fill(page, all[i].k, all[i].value, all[i].value);
     fill(page, FZ_K_KEY, FZ_PI0, FZ_PI1);
+    fill(page, FZ_K_KEY512, FZ_PI0, FZ_PI1);
+    fill(page, FZ_K_KEY512 + 1, FZ_PI0, FZ_PI1);
+    fill(page, FZ_K_SHIFT512, 35, 35);
     fill(page, FZ_K_EVEN64, UINT64_C(1) << 63, 0);
     fill(page, FZ_K_ODD64, 0, UINT64_C(1) << 63);
     memset(page + 32 * FZ_K_LANE0, 0xff, 8);
+    memcpy(page + 32 * FZ_K_RANGE32_1, page + 32 * FZ_K_RANGE32, 8);
+    memcpy(page + 32 * FZ_K_SIGN64_1, page + 32 * FZ_K_SIGN64, 8);
+    memset(page + 32 * FZ_K_SPAN32_1, 0xff, 32);
+    memcpy(page + 32 * FZ_K_SPAN32_1, page + 32 * FZ_K_SPAN32, 8);
     uint64_t two52 = UINT64_C(1) << 52, high11 = ~((UINT64_C(1) << 53) - 1);
     memcpy(page + 32 * FZ_K_TWO52, &two52, 8);
     memcpy(page + 32 * FZ_K_HIGH11, &high11, 8);

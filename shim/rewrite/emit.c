@@ -23,12 +23,20 @@
 
 void fz_emit_state_load(fz_emit *e)
 {
-    fz_rrt(e->code, OP_LOAD, e->wide, e->state, 0, TLS(e, state));
+    if (!e->high)
+        fz_rrt(e->code, OP_LOAD, e->wide, e->state, 0, TLS(e, state));
+    else if (e->twice)
+        fz_evt(e->code, EV_BROADCAST256, 2, e->state, 0, TLS(e, state));
+    else
+        fz_evt(e->code, EV_LOADPS, 1, e->state, 0, TLS(e, state));
 }
 
 void fz_emit_state_store(fz_emit *e)
 {
-    fz_rrt(e->code, OP_STORE, e->wide, e->state, 0, TLS(e, state));
+    if (e->high)
+        fz_evt(e->code, EV_STOREPS, 1, e->state, 0, TLS(e, state));
+    else
+        fz_rrt(e->code, OP_STORE, e->wide, e->state, 0, TLS(e, state));
 }
 
 unsigned fz_site_fma(const site *s, int order)
@@ -88,16 +96,20 @@ static int operand_in(fz_emit *e, const ZydisDecodedInstruction *x,
     if (!is_memory(o))
         return fz_vector_register(o->reg.value);
     fz_mem m = fz_mem_of(x, o, at);
-    fz_rrm(e->code, bytes == 4 ? OP_MOVSS : bytes == 8 ? OP_MOVSD : OP_LOAD, bytes == 32,
-           into, 0, &m);
+    if (e->high)
+        fz_evex_load(e, bytes, into, &m);
+    else
+        fz_rrm(e->code, bytes == 4 ? OP_MOVSS : bytes == 8 ? OP_MOVSD : OP_LOAD,
+               bytes == 32, into, 0, &m);
     return into;
 }
 
-/* The same, but 256 bits are only loaded where they are needed in a register. */
+/* The same, but 256 bits, with EVEX anything, are only loaded where they are needed in a
+ * register. */
 static int operand_later(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
                          const ZydisDecodedOperand *o, uint64_t at, int bytes, int into)
 {
-    if (bytes != 32 || !is_memory(o))
+    if ((bytes != 32 && !e->high) || !is_memory(o))
         return operand_in(e, x, o, at, bytes, into);
     s->load = into;
     s->mem = fz_mem_of(x, o, at);
@@ -145,17 +157,47 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
 
 /* ---- One site --------------------------------------------------------------------------- */
 
+static void round_site(fz_emit *e, site *s)
+{
+    if (e->high)
+        fz_evex_round(e, s);
+    else
+        fz_avx2_round(e, s);
+}
+
+/* An instruction of registers alone, in EVEX where that is asked for. */
+static void either(fz_emit *e, unsigned op, unsigned evex, int l, int d, int a, int b)
+{
+    if (e->high)
+        fz_ev(e->code, evex, l, d, a, b, 0);
+    else
+        rr(e, op, l, d, a, b);
+}
+
+/* d = a with the signs of a constant changed. */
+static void negate(fz_emit *e, int l, int d, int a, int k)
+{
+    if (e->high)
+        fz_evk(e->code, EV_XORQ, l, d, a, 32 * k, 0, 0);
+    else
+        rk(e, OP_PXOR, l, d, a, k);
+}
+
 /* cvtsi2sd of the instruction's own operand, which is exact or about to be found out. */
 static void to_f64(fz_emit *e, const ZydisDecodedInstruction *x,
                    const ZydisDecodedOperand *o, uint64_t at, int d)
 {
-    unsigned op = OP_CVTSI2SD | (x->operand_width == 64 ? 1u << 8 : 0);
-    rr(e, OP_PXOR, 0, d, d, d);
+    const unsigned w = x->operand_width == 64 ? 1u << 8 : 0;
+    either(e, OP_PXOR, EV_XORQ, 0, d, d, d);
     if (is_memory(o)) {
         fz_mem m = fz_mem_of(x, o, at);
-        fz_rrm(e->code, op, 0, d, d, &m);
+        if (e->high)
+            fz_evm(e->code, EV_CVTSI2SD | w, 0, d, d, &m);
+        else
+            fz_rrm(e->code, OP_CVTSI2SD | w, 0, d, d, &m);
     } else {
-        rr(e, op, 0, d, d, ZydisRegisterGetId(o->reg.value));
+        either(e, OP_CVTSI2SD | w, EV_CVTSI2SD | w, 0, d, d,
+               ZydisRegisterGetId(o->reg.value));
     }
 }
 
@@ -168,20 +210,24 @@ static void from_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
     if (x->operand_width != 64) { /* from here on it is a conversion of f64 */
         to_f64(e, x, o, at, temp);
         s->op = FZ_INST_F64_F32;
-        fz_avx2_round(e, s);
+        round_site(e, s);
         return;
     }
     if (is_memory(o))
         operand_in(e, x, o, at, 8, temp);
     else
-        rr(e, OP_MOVQ_R, 0, temp, 0, ZydisRegisterGetId(o->reg.value));
+        either(e, OP_MOVQ_R, EV_MOVQ_R, 0, temp, 0, ZydisRegisterGetId(o->reg.value));
     if (e->variant == FZ_DEFINITION) {
-        fz_avx2_round(e, s);
+        round_site(e, s);
         return;
     }
-    fz_avx2_step(e);
+    if (!e->high)
+        fz_avx2_step(e);
     to_f64(e, x, o, at, y); /* while rax, which may lead to the operand, is the host's */
-    fz_avx2_integer(e, s, y);
+    if (e->high)
+        fz_evex_integer(e, s, y);
+    else
+        fz_avx2_integer(e, s, y);
 }
 
 void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
@@ -192,6 +238,8 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     int last = x->operand_count_visible - 1;
     const char *why;
     int need = fz_emit_need(e, x, operand, &why);
+    if (e->high)
+        fz_evex_lend(e, need);
     int loaded = e->temp[need - 1], extra = e->temp[need - 2], extra2 = e->temp[need - 3];
     site s = {.op = c.op, .f64 = c.f64, .scalar = c.scalar,
               .minus_product = c.minus_product, .minus_addend = c.minus_addend,
@@ -209,10 +257,13 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         s.a = s.b = s.c = fz_vector_register(operand[1].reg.value);
         if (is_memory(&operand[0]))
             s.result = loaded;
-        fz_avx2_round(e, &s);
+        round_site(e, &s);
         if (is_memory(&operand[0])) {
             fz_mem m = fz_mem_of(x, &operand[0], at);
-            fz_rrm(e->code, s.l ? OP_STORE : OP_STOREQ, 0, s.result, 0, &m);
+            if (e->high)
+                fz_evm(e->code, s.l ? EV_STOREPS : EV_STOREQ, 0, s.result, 0, &m);
+            else
+                fz_rrm(e->code, s.l ? OP_STORE : OP_STOREQ, 0, s.result, 0, &m);
         }
         return;
     }
@@ -224,13 +275,13 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         s.lanes = c.scalar ? 1 : width / 8;
         s.a = s.b = s.c =
             operand_in(e, x, &operand[last], at, c.scalar ? 8 : width, loaded);
-        fz_avx2_round(e, &s);
+        round_site(e, &s);
         return;
     case FZ_INST_I32_F32:
     case FZ_INST_SQRT:
         s.a = s.b = s.c = operand_later(e, &s, x, &operand[last], at,
                                         c.scalar ? element : width, loaded);
-        fz_avx2_round(e, &s);
+        round_site(e, &s);
         return;
     case FZ_INST_FMA:
     case FZ_INST_FMA_ALT: {
@@ -249,11 +300,11 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         if (c.op == FZ_INST_FMA_ALT) {
             int k = c.f64 ? (c.odd_minus ? FZ_K_ODD64 : FZ_K_EVEN64)
                           : (c.odd_minus ? FZ_K_ODD32 : FZ_K_EVEN32);
-            rk(e, OP_PXOR, s.l, extra, s.c, k);
+            negate(e, s.l, extra, s.c, k);
             s.c = extra;
             s.op = FZ_INST_FMA;
         }
-        fz_avx2_round(e, &s);
+        round_site(e, &s);
         return;
     }
     default:
@@ -265,21 +316,47 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     }
 
     if (c.op == FZ_INST_ADDSUB) {
-        rk(e, OP_PXOR, s.l, extra, s.b, c.f64 ? FZ_K_EVEN64 : FZ_K_EVEN32);
+        negate(e, s.l, extra, s.b, c.f64 ? FZ_K_EVEN64 : FZ_K_EVEN32);
         s.b = extra;
         s.op = FZ_INST_ADD;
     } else if (c.op == FZ_INST_HADD || c.op == FZ_INST_HSUB) {
         if (c.f64) {
-            rr(e, OP_UNPCKLPD, s.l, extra, s.a, s.b);
-            rr(e, OP_UNPCKHPD, s.l, extra2, s.a, s.b);
+            either(e, OP_UNPCKLPD, EV_UNPCKLPD, s.l, extra, s.a, s.b);
+            either(e, OP_UNPCKHPD, EV_UNPCKHPD, s.l, extra2, s.a, s.b);
         } else {
-            fz_rrri(e->code, OP_SHUFPS, s.l, extra, s.a, s.b, 0x88);
-            fz_rrri(e->code, OP_SHUFPS, s.l, extra2, s.a, s.b, 0xdd);
+            either(e, OP_SHUFPS, EV_SHUFPS, s.l, extra, s.a, s.b);
+            fz_put(e->code, 0x88);
+            either(e, OP_SHUFPS, EV_SHUFPS, s.l, extra2, s.a, s.b);
+            fz_put(e->code, 0xdd);
         }
         s.a = extra;
         s.b = extra2;
         s.op = c.op == FZ_INST_HADD ? FZ_INST_ADD : FZ_INST_SUB;
     }
     s.c = s.a;
-    fz_avx2_round(e, &s);
+    round_site(e, &s);
+}
+
+unsigned fz_emit_widens(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *operand,
+                        int *lanes, int *gives)
+{
+    fz_class c = fz_insn_class(x->mnemonic);
+    const bool wide = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && x->raw.vex.L;
+    unsigned read = 0;
+    *lanes = 0;
+    *gives = -1;
+    if (c.f64 || c.op == FZ_INST_NONE || c.op > FZ_INST_I32_F32 ||
+        (c.op == FZ_INST_F64_F32 && !c.scalar && !wide))
+        return 0;
+    *lanes = c.scalar ? 1 : wide && c.op != FZ_INST_F64_F32 ? 8 : 4;
+    *gives = fz_vector_register(operand[0].reg.value);
+    if (c.op > FZ_INST_FMA)
+        return 0;
+    int last = x->operand_count_visible - 1;
+    int first = c.op == FZ_INST_SQRT ? last
+                : c.op == FZ_INST_FMA || x->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX ? 0 : 1;
+    for (int i = first; i <= last; i++)
+        if (!is_memory(&operand[i]))
+            read |= 1u << fz_vector_register(operand[i].reg.value);
+    return read;
 }

@@ -20,13 +20,23 @@ typedef struct fz_slow {
     bool zeros;            /* first look whether only zeros failed the check */
     fz_inst_site site;
     bool pair;             /* halves in two registers */
+    bool high, f64, again;        /* emit_evex.c's; and these with it: */
+    int wide, result, merge, operand[3], bytes; /* wide: where the result is held, or 0 */
     int s, hi, y, tmp, p;
     int l;
     bool scalar;
     bool flags_saved; /* in rax */
+    int stub; /* which one */
     int load; /* register to load from `mem` first, -1 for none */
     fz_mem mem;
 } fz_slow;
+
+/* Which register holds a vector register's f32 lanes in f64: 0 for none. */
+struct fz_held {
+    int8_t at;
+    uint8_t lanes;
+    bool pinned; /* at all places of the region */
+};
 
 typedef struct fz_emit {
     fz_code *code;
@@ -34,6 +44,11 @@ typedef struct fz_emit {
     int32_t tls;
     bool wide; /* the function has VEX code: 256 bits may be used */
     bool vaes;
+    bool high; /* registers 16 to 31 and the masks are free: EVEX */
+    bool twice; /* high: the strand lies twice in its register, for sites of eight lanes */
+    bool keep; /* high: the f64 of a result is used again in this block */
+    struct fz_held held[16];
+    unsigned oldest;
     uint64_t stub[2];            /* offsets in the area: narrow, wide */
     int temp[FZ_TEMPS], state;   /* registers lent */
     bool flags_live;
@@ -58,6 +73,17 @@ void fz_emit_plain(fz_emit *e, size_t fix);
 /* The strand to and from its register. */
 void fz_emit_state_load(fz_emit *e);
 void fz_emit_state_store(fz_emit *e);
+
+/* Where registers 16 to 31 are used: these are no longer what a site left in them; a block
+ * begins; the pinned ones are to be filled. */
+void fz_emit_changed(fz_emit *e, unsigned registers);
+void fz_emit_block(fz_emit *e);
+void fz_emit_pins_load(fz_emit *e);
+
+/* Registers whose f32 lanes a site widens, how many lanes, and the register that its
+ * result, of as many f32 lanes, goes to, or -1. */
+unsigned fz_emit_widens(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *operand,
+                        int *lanes, int *gives);
 
 /* Number of a vector register, -1 if it is none. */
 int fz_vector_register(ZydisRegister r);

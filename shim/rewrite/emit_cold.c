@@ -72,6 +72,7 @@ fz_slow *fz_slow_new(fz_emit *e)
     fz_slow *s = &e->slow[e->slow_n++];
     memset(s, 0, sizeof *s);
     s->load = -1;
+    s->stub = e->wide;
     return s;
 }
 
@@ -132,27 +133,40 @@ void fz_emit_cold(fz_emit *e)
     for (size_t i = 0; i < e->slow_n && !c->failed; i++) {
         fz_slow *s = &e->slow[i];
         fz_fix_here(c, s->jump);
-        if (s->zeros)
+        if (s->again) {
+            fz_evex_again(e, s);
+            fz_jump(c, FZ_FIX_HERE, s->resume);
+            continue;
+        }
+        if (s->zeros && s->high)
+            fz_evex_zeros(e, s);
+        else if (s->zeros)
             cold_zeros(e, s);
         fz_mov_tls(c, 0x89, 0, TLS(e, rax));
         if (s->load >= 0) {
             if (s->flags_saved) /* rax holds them, and may lead to the operand */
                 fz_mov_tls(c, 0x8b, 0, TLS(e, rax_flags));
-            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
+            if (!s->high)
+                fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
         }
+        if (s->high)
+            fz_evex_cold(e, s);
         fz_put(c, 0x48); /* lea site(%rip), %rax */
         fz_put(c, 0x8d);
         fz_put(c, 0x05);
         fz_put_fix(c, FZ_FIX_HERE, 0, 0);
         size_t site_fix = c->fix_n - 1;
-        fz_jump(c, FZ_FIX_BLOB, e->stub[!s->site.legacy]);
+        fz_jump(c, FZ_FIX_BLOB, e->stub[s->stub]);
         while (c->n % 4 && !c->failed)
             fz_put(c, 0xcc);
         fz_fix_here(c, site_fix);
-        s->site.back = (int32_t)((int64_t)s->back - (int64_t)c->n);
+        size_t back = s->high ? c->n + sizeof s->site : s->back;
+        s->site.back = (int32_t)((int64_t)back - (int64_t)c->n);
         const uint8_t *p = (const uint8_t *)&s->site;
         for (size_t j = 0; j < sizeof s->site; j++)
             fz_put(c, p[j]);
+        if (s->high)
+            fz_evex_resume(e, s);
     }
     e->slow_n = 0;
 }

@@ -41,6 +41,7 @@
 #define EV_TESTMQ FZ_OP(2, 1, 1, 0x27)
 #define EV_TESTNMQ FZ_OP(2, 2, 1, 0x27)
 #define EV_CLASSPS FZ_OP(3, 1, 0, 0x66)
+#define EV_CLASSSS FZ_OP(3, 1, 0, 0x67)
 #define EV_CLASSPD FZ_OP(3, 1, 1, 0x66)
 #define EV_UNPCKLPD FZ_OP(1, 1, 1, 0x14)
 #define EV_UNPCKHPD FZ_OP(1, 1, 1, 0x15)

@@ -21,6 +21,7 @@ typedef struct fz_function {
     const char *name;    /* mangled; "" where none */
     uint32_t fp;         /* instructions that round, by the caller's test */
     bool vex, evex;      /* holds such instructions */
+    bool low;            /* its callers may keep registers 16 to 31 over a call */
     bool truncates;      /* holds a scalar conversion that cuts to an integer */
     bool wanted;         /* by the caller's filter */
     bool cold;           /* the part of another function that gcc split off */

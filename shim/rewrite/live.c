@@ -162,3 +162,19 @@ unsigned fz_live_dead(const worker *w, const block *b, size_t last, unsigned use
     }
     return dead & ~use;
 }
+
+bool fz_live_widened(const worker *w, const block *b, size_t k)
+{
+    const insn *site = &w->insns[k];
+    if (site->gives < 0)
+        return false;
+    const unsigned r = 1u << site->gives;
+    for (k++; k < b->last; k++) {
+        const insn *i = &w->insns[k];
+        if (i->widens & r)
+            return i->lanes <= site->lanes;
+        if (i->changes & r || i->kind == BARRIER)
+            return false;
+    }
+    return false;
+}

@@ -55,6 +55,12 @@ static void measure_sites(worker *w)
         fz_class c = fz_insn_class(x.mnemonic);
         i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
         i->narrows = c.op == FZ_INST_F64_F32 && c.scalar;
+        int lanes, gives;
+        i->widens = i->need ? (uint16_t)fz_emit_widens(&x, o, &lanes, &gives) : 0;
+        if (i->need) {
+            i->lanes = (int8_t)lanes;
+            i->gives = (int8_t)gives;
+        }
     }
 }
 
@@ -73,6 +79,7 @@ void fz_move_one(worker *w, const block *b, size_t k)
         w->out->counts.exact++;
     } else if (i->need && fz_body_site(w, k, &x, o)) {
         w->emit.flags_live = fz_live_flags(w, b, k + 1);
+        w->emit.keep = fz_live_widened(w, b, k);
         fz_emit_site(&w->emit, &x, o, i->at);
         w->out->counts.perturbed++;
         return;
@@ -80,6 +87,8 @@ void fz_move_one(worker *w, const block *b, size_t k)
         fz_plan_left(&w->out->counts, i->why, 1);
     }
     plain(w, i);
+    if (w->emit.high)
+        fz_emit_changed(&w->emit, i->changes);
 }
 
 static fz_planblock operations_of(worker *w, const block *b, bool exact)
@@ -126,6 +135,14 @@ int fz_move_free(unsigned use, unsigned dead, int *out)
     return n;
 }
 
+bool fz_move_eight(const worker *w, size_t first, size_t last)
+{
+    for (size_t k = first; k < last; k++)
+        if (w->insns[k].need && w->insns[k].lanes == 8)
+            return true;
+    return false;
+}
+
 /* Instructions first .. of a block that can share lent registers: returns the last site's
  * index, *use and *need. */
 static size_t group(worker *w, const block *b, size_t first, int first_need, unsigned *use,
@@ -143,7 +160,7 @@ static size_t group(worker *w, const block *b, size_t first, int first_need, uns
         int mine = i->need;
         u |= i->use;
         n = mine > n ? mine : n;
-        if (16 - __builtin_popcount(u) < n + 1)
+        if (!w->emit.high && 16 - __builtin_popcount(u) < n + 1)
             break;
         if (mine) {
             last = k;
@@ -216,6 +233,7 @@ static void move_block(worker *w, const block *b, bool exact)
             plain(w, &w->insns[k]);
         return;
     }
+    memset(w->emit.held, 0, sizeof w->emit.held);
     size_t ask = where_to_ask(w, b);
     for (size_t k = b->first; k < ask; k++)
         fz_move_one(w, b, k);
@@ -232,14 +250,18 @@ static void move_block(worker *w, const block *b, bool exact)
         size_t last = group(w, b, k, need, &use, &need);
         unsigned dead = fz_live_dead(w, b, last, use);
         w->emit.wide = fz_live_wide(w, b, k, last);
-        fz_move_free(use, dead, regs);
-        fz_move_lend(w, regs, need);
-        fz_move_save(w, regs, need + 1, dead, OP_STORE);
+        if (!w->emit.high) {
+            fz_move_free(use, dead, regs);
+            fz_move_lend(w, regs, need);
+            fz_move_save(w, regs, need + 1, dead, OP_STORE);
+        }
+        w->emit.twice = fz_move_eight(w, k, last + 1);
         fz_emit_state_load(&w->emit);
         for (; k <= last; k++)
             fz_move_one(w, b, k);
         fz_emit_state_store(&w->emit);
-        fz_move_save(w, regs, need + 1, dead, OP_LOAD);
+        if (!w->emit.high)
+            fz_move_save(w, regs, need + 1, dead, OP_LOAD);
         w->emit.wide = w->wide;
     }
 }
@@ -286,6 +308,8 @@ void fz_move_function(worker *w, const fz_function *f)
         }
     w->wide = f->vex && fz_live_ymm(w, 0, w->insn_n);
     w->emit.wide = w->wide;
+    w->emit.high = w->rq->avx512 && !f->low;
+    w->emit.state = w->emit.high ? 31 : 0;
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
      * of any of them. */

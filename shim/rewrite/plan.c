@@ -102,6 +102,8 @@ const char *fz_plan_make(fz_plan *plan, const fz_plan_request *rq)
     s.parts = calloc(s.part_n ? s.part_n : 1, sizeof *s.parts);
     const char *why = s.parts && !stub.failed ? NULL : "no memory for a plan";
     if (!why) {
+        if (rq->avx512)
+            fz_high_find(rq->image);
         run_workers(&s);
         why = fz_place(plan, rq, s.parts, s.part_n, &stub);
     }

@@ -26,9 +26,9 @@ typedef struct fz_patch {
 } fz_patch;
 
 typedef struct fz_plan_request {
-    const fz_image *image;
+    fz_image *image; /* its `low` is found out */
     enum fz_variant variant;
-    bool vaes;
+    bool vaes, avx512;
     int32_t tls;
     int64_t distance; /* of the area from the library's load address */
     uint64_t code;    /* offset of the variant's code in the area */

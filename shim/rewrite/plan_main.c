@@ -2,11 +2,11 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- *     fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE CODE COUNTERS [RULES...]
+ *     fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE CODE COUNTERS ISA [RULES...]
  *
  * The library runs it when a plan is missing, so that decoding a library neither takes the
  * host's memory nor can end the host. FILE is replaced by a rename once the plan is whole.
- * RULES are patterns of functions to be left exact, besides those of exact.def.
+ * ISA: 0 AVX2, 1 with VAES, 2 AVX-512. RULES are patterns of functions to be left exact, besides those of exact.def.
  * FUZZYTORCH_PLAN_TRAP=1 fills dead bytes with int3, for tests.
  */
 #include <errno.h>
@@ -255,26 +255,16 @@ static const char *store(const char *path, const uint8_t *p, size_t n)
     return why;
 }
 
-static bool has_vaes(void)
-{
-    return __builtin_cpu_supports("avx2") && getenv("FUZZYTORCH_PLAN_NO_VAES") == NULL &&
-           __extension__({
-               unsigned a, b, c, d;
-               __asm__("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
-               c >> 9 & 1;
-           });
-}
-
 int main(int argc, char **argv)
 {
-    if (argc < 9) {
+    if (argc < 10) {
         fprintf(stderr, ERROR "usage: fuzzytorch-plan LIBRARY FILE KEY VARIANT TLS DISTANCE "
-                              "CODE COUNTERS [RULES...]; the library runs it by itself\n");
+                              "CODE COUNTERS ISA [RULES...]; the library runs it by itself\n");
         return 2;
     }
     library = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1];
-    rules = argv + 9;
-    rule_n = argc - 9;
+    rules = argv + 10;
+    rule_n = argc - 10;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     fz_image image;
     fz_plan plan;
@@ -284,7 +274,8 @@ int main(int argc, char **argv)
                           .distance = strtoll(argv[6], NULL, 0),
                           .code = strtoull(argv[7], NULL, 0),
                           .counters = strtoull(argv[8], NULL, 0),
-                          .vaes = has_vaes(),
+                          .vaes = atoi(argv[9]) >= 1,
+                          .avx512 = atoi(argv[9]) >= 2,
                           .trap_dead = getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
                           .threads = cpus > 0 ? (int)cpus : 1,
                           .exact = exact,

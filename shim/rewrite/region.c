@@ -48,6 +48,8 @@ static bool fits(worker *w, region *r)
         }
         r->wide |= fz_live_wide(w, b, b->first, b->last - 1);
     }
+    if (w->emit.high)
+        return r->need > 0;
     if (!r->need || 16 - __builtin_popcount(r->use) < r->need + 1)
         return false;
     /* To load the state as ymm where the loop may end without having used any would leave
@@ -90,14 +92,18 @@ void fz_region_find(worker *w)
 
 static void enter_region(worker *w, const region *r, const int *regs)
 {
-    fz_move_save(w, regs, r->need + 1, 0, OP_STORE);
+    if (!w->emit.high)
+        fz_move_save(w, regs, r->need + 1, 0, OP_STORE);
     fz_emit_state_load(&w->emit);
+    if (w->emit.high)
+        fz_emit_pins_load(&w->emit);
 }
 
 static void leave_region(worker *w, const region *r, const int *regs)
 {
     fz_emit_state_store(&w->emit);
-    fz_move_save(w, regs, r->need + 1, 0, OP_LOAD);
+    if (!w->emit.high)
+        fz_move_save(w, regs, r->need + 1, 0, OP_LOAD);
 }
 
 static void add_edge(worker *w, size_t fix, uint64_t target)
@@ -112,6 +118,9 @@ static void region_block(worker *w, const region *r, size_t i, const int *regs)
     fz_code *c = w->emit.code;
     block *b = &w->blocks[i];
     b->inner = (uint32_t)c->n;
+    fz_emit_block(&w->emit);
+    if (w->emit.high) /* what the definition is to keep, and no more */
+        w->emit.wide = fz_live_wide(w, b, b->first, b->last - 1);
     fz_move_count(w, b, b->first, false);
     for (size_t k = b->first; k < b->last; k++) {
         const insn *x = &w->insns[k];
@@ -135,9 +144,15 @@ void fz_region_move(worker *w, const region *r, entry *entries)
 {
     fz_code *c = w->emit.code;
     int regs[16];
-    fz_move_free(r->use, 0, regs);
     w->emit.wide = r->wide;
-    fz_move_lend(w, regs, r->need);
+    memset(w->emit.held, 0, sizeof w->emit.held);
+    if (w->emit.high) {
+        w->emit.twice = fz_move_eight(w, w->blocks[r->first].first, w->blocks[r->last].last);
+        fz_pins_choose(w, r, w->emit.held);
+    } else {
+        fz_move_free(r->use, 0, regs);
+        fz_move_lend(w, regs, r->need);
+    }
     w->edge_n = 0;
     entries[0].code = (uint32_t)c->n;
     fz_move_detour(w, &w->blocks[r->first], w->blocks[r->first].first);
@@ -162,4 +177,5 @@ void fz_region_move(worker *w, const region *r, entry *entries)
         fz_jump(c, FZ_FIX_HERE, w->blocks[i].inner);
     }
     w->emit.wide = w->wide;
+    memset(w->emit.held, 0, sizeof w->emit.held);
 }

@@ -242,11 +242,18 @@ static const char *run_planner(char *const *argv)
     return why;
 }
 
+/* What code in line may use: 0 AVX2, 1 with VAES, 2 AVX-512. */
+static int plan_isa(void)
+{
+    const enum prism_isa isa = fz_policy_get()->isa;
+    return isa >= PRISM_AVX512 ? 2 : isa >= PRISM_AVX2_VAES;
+}
+
 static const char *make_plan(const char *library, const char *file, const char *key,
                              enum fz_variant variant, int64_t distance, uint64_t code,
                              uint64_t counters)
 {
-    char planner[4096], text[5][32];
+    char planner[4096], text[6][32];
     if (!planner_path(planner, sizeof planner))
         return "fuzzytorch-plan is not beside libfuzzytorch.so";
     snprintf(text[0], sizeof text[0], "%d", (int)variant);
@@ -254,15 +261,16 @@ static const char *make_plan(const char *library, const char *file, const char *
     snprintf(text[2], sizeof text[2], "%lld", (long long)distance);
     snprintf(text[3], sizeof text[3], "%llu", (unsigned long long)code);
     snprintf(text[4], sizeof text[4], "%llu", (unsigned long long)counters);
+    snprintf(text[5], sizeof text[5], "%d", plan_isa());
     const fz_rules *rules = &fz_policy_get()->exclude;
-    char **argv = calloc(rules->n + 10, sizeof *argv);
+    char **argv = calloc(rules->n + 11, sizeof *argv);
     if (!argv)
         return "no memory";
-    const char *fixed[9] = {planner, library, file,    key,    text[0],
-                            text[1], text[2], text[3], text[4]};
+    const char *fixed[10] = {planner, library, file,    key,     text[0],
+                             text[1], text[2], text[3], text[4], text[5]};
     memcpy(argv, fixed, sizeof fixed);
     for (unsigned i = 0; i < rules->n; i++)
-        argv[9 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
+        argv[10 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
     const char *why = run_planner(argv);
     free(argv);
     return why;
@@ -296,7 +304,7 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
         rules = rules * 31 + hash_text(p->exclude.rule[i].symbol);
     snprintf(key, sizeof key, "%s variant %d isa %d tls %d distance %lld code %llu rules "
              "%llx trap %d counters %llu version %s %s",
-             id, (int)variant, (int)(prism_isa_detected() >> PRISM_AVX2_VAES & 1),
+             id, (int)variant, plan_isa(),
              (int)tls_offset(), (long long)distance, (unsigned long long)code,
              (unsigned long long)rules, getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
              (unsigned long long)counters, FZ_VERSION, version);

@@ -73,8 +73,11 @@ void fz_avx2_round(fz_emit *e, site *s);
 void fz_avx2_integer(fz_emit *e, site *s, int y);
 void fz_evex_round(fz_emit *e, site *s);
 void fz_evex_integer(fz_emit *e, site *s, int y);
-void fz_evex_cold(fz_emit *e, fz_slow *s);   /* before the stub: what it does not keep */
-void fz_evex_resume(fz_emit *e, fz_slow *s); /* after it */
-void fz_evex_zeros(fz_emit *e, fz_slow *s);
+void fz_evex_lend(fz_emit *e, int need);
+void fz_evex_load(fz_emit *e, int bytes, int into, const fz_mem *m);
+void fz_evex_cold(fz_emit *e, const fz_slow *s);   /* before the stub: what it does not keep */
+void fz_evex_again(fz_emit *e, const fz_slow *s); /* widen the result again */
+void fz_evex_resume(fz_emit *e, const fz_slow *s); /* after it */
+void fz_evex_zeros(fz_emit *e, const fz_slow *s);
 
 #endif

@@ -102,5 +102,12 @@ def can_move() -> bool:
     return {"avx2", "fma", "aes"} <= flags
 
 
+def has_avx512() -> bool:
+    """Return whether code in line is written with EVEX on this CPU."""
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
+    need = {"avx512f", "avx512bw", "avx512dq", "avx512vl", "vaes"}
+    return can_move() and need <= flags
+
+
 if not LIB.is_file():
     sys.exit(f"{LIB} is not there: run make first")

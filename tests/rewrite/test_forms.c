@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
+#include "../../shim/rewrite/evex.h"
 #include "../../shim/rewrite/emit.h"
 #include "../../shim/rewrite/inst.h"
 
@@ -48,6 +49,12 @@ static bool has_vaes(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 9 & 1;
+}
+
+static bool has_avx512(void)
+{
+    return has_vaes() && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
 }
 
 static int32_t tls_offset(void)
@@ -93,6 +100,48 @@ static unsigned registers_of(const ZydisDecodedInstruction *x, const ZydisDecode
     return used;
 }
 
+/* With EVEX: what is held in f64 from one site to the next is tested by a second form behind
+ * the first, and by pinned registers. */
+static bool high;
+static const form *second_form;
+static int pins; /* how many */
+static bool keep;
+
+static void pin(fz_emit *e, bool vex)
+{
+    static const uint8_t lanes[] = {1, 4, 8};
+    memset(e->held, 0, sizeof e->held);
+    for (int i = 0; i < pins; i++) {
+        struct fz_held *h = &e->held[next() % 16];
+        if (!h->at)
+            *h = (struct fz_held){(int8_t)(30 - i), lanes[next() % (vex ? 3 : 2)], true};
+    }
+    fz_emit_pins_load(e);
+}
+
+/* Every pinned register must hold what it stands for. */
+static void check_pins(fz_code *c, const fz_emit *e)
+{
+    for (int v = 0; v < 16; v++) {
+        const struct fz_held *h = &e->held[v];
+        if (!h->at)
+            continue;
+        /* The same by a fresh conversion; a difference leads to ud2. */
+        int l = h->lanes == 1 ? 0 : h->lanes == 4 ? 1 : 2;
+        fz_ev(c, h->lanes == 1 ? EV_CVTSS2SD : EV_CVTPS2PD, l, 31, l ? 0 : v, v, 0);
+        fz_ev(c, FZ_OP(3, 1, 1, 0x1f), l, 1, 31, h->at, 0); /* vpcmpneqq */
+        fz_put(c, 4);
+        if (l == 0) { /* kshiftlb $7, %k1, %k1 */
+            fz_rrri(c, FZ_OP(3, 1, 0, 0x32), 0, 1, 0, 1, 7);
+        }
+        fz_rrr(c, OP_KORTESTB, 0, 1, 0, 1);
+        fz_put(c, 0x74); /* jz over ud2 */
+        fz_put(c, 2);
+        fz_put(c, 0x0f);
+        fz_put(c, 0x0b);
+    }
+}
+
 /* Builds area + CODE as a function of (struct machine *, memory): returns lent registers. */
 static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
 {
@@ -103,7 +152,7 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
     fz_code stubs = {0};
     fz_emit e = {.code = &c, .variant = variant, .tls = tls_offset(),
                  .wide = x.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY,
-                 .vaes = has_vaes(), .flags_live = flags_live};
+                 .vaes = has_vaes(), .high = high, .flags_live = flags_live};
     e.stub[0] = 4096;
     fz_emit_stub(&stubs, e.tls, false);
     e.stub[1] = 4096 + stubs.n;
@@ -144,6 +193,23 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
             c.n = start + x.raw.disp.offset;
             fz_put_fix(&c, FZ_FIX_DATA, (uint64_t)(uintptr_t)near, 0);
         }
+    } else if (high) {
+        const char *why;
+        ZydisDecodedInstruction y;
+        ZydisDecodedOperand p[ZYDIS_MAX_OPERAND_COUNT];
+        e.twice = e.wide;
+        e.keep = keep;
+        e.state = 31;
+        ck_assert_msg(fz_emit_need(&e, &x, o, &why) > 0, "%s: %s", f->text, why);
+        pin(&e, e.wide);
+        fz_emit_state_load(&e);
+        fz_emit_site(&e, &x, o, (uint64_t)(uintptr_t)f->begin);
+        if (second_form) {
+            e.flags_live = flags_live;
+            ck_assert(decode(second_form, &y, p));
+            fz_emit_site(&e, &y, p, (uint64_t)(uintptr_t)second_form->begin);
+        }
+        fz_emit_state_store(&e);
     } else {
         const char *why;
         int need = fz_emit_need(&e, &x, o, &why);
@@ -168,6 +234,8 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
     for (size_t i = 0; i < sizeof get_flags; i++) /* pushfq; popq disp32(%rdi) */
         fz_put(&c, get_flags[i]);
     fz_put32(&c, offsetof(struct machine, flags_out));
+    if (high && variant == FZ_SR)
+        check_pins(&c, &e);
     for (int i = 0; i < 16; i++) {
         in.disp = 512 + 32 * i;
         fz_rrm(&c, OP_STORE, 1, i, 0, &in);
@@ -231,18 +299,18 @@ static void fill(uint8_t *p, size_t n, bool f64_values)
 
 static void run(struct machine *m, uint8_t *memory, uint64_t rcx, uint64_t r9)
 {
-    struct machine *keep = m;
+    struct machine *at = m;
     uint8_t *mem = memory;
     void *f = area + CODE;
     register uint64_t nine __asm__("r9") = r9;
     /* The red zone holds nothing of ours: the frame is left behind. */
     __asm__ volatile("sub $256, %%rsp\n call *%[f]\n add $256, %%rsp"
-                     : "+D"(keep), "+S"(mem), "+c"(rcx), "+r"(nine)
+                     : "+D"(at), "+S"(mem), "+c"(rcx), "+r"(nine)
                      : [f] "r"(f)
                      : "memory", "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
                        "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
                        "xmm13", "xmm14", "xmm15");
-    ck_assert_ptr_eq(keep, m);
+    ck_assert_ptr_eq(at, m);
     ck_assert_ptr_eq(mem, memory);
 }
 
@@ -254,6 +322,12 @@ static bool is_f64(const form *f)
     decode(f, &x, o);
     fz_class c = fz_insn_class(x.mnemonic);
     return c.f64 || c.op == FZ_INST_F64_F32;
+}
+
+/* Is the result of f32? */
+static bool narrows(const form *f)
+{
+    return strstr(f->text, "2ss") || strstr(f->text, "2ps");
 }
 
 /* NaNs are equal whatever their payload. */
@@ -316,7 +390,8 @@ static void compare(const form *f, enum fz_variant first, fz_inst_law law1,
         r9[i] = next() >> (next() & 63);
         for (int k = 0; k < 4; k++)
             state[i][k] = next();
-        if (strstr(f->text, "%rcx,8"))
+        if (strstr(f->text, "%rcx,8") ||
+            (second_form && strstr(second_form->text, "%rcx,8")))
             rcx[i] = i % 4;
     }
     static uint8_t out1[512][16][32], memory1[512][128];
@@ -344,12 +419,12 @@ static void compare(const form *f, enum fz_variant first, fz_inst_law law1,
             }
             ck_assert_msg(!memcmp(memory1[i], image, sizeof image), "%s: memory", f->text);
             for (int v = 0; v < 16; v++)
-                if (!same(out1[i][v], m[i].out[v], wide_values && !strstr(f->text, "2ss") &&
-                                                       !strstr(f->text, "2ps")) &&
+                if (!same(out1[i][v], m[i].out[v], wide_values && !narrows(f)) &&
                     !(tolerate && tolerate(f, &m[i], v))) {
                     show(f->text, &m[i], out1[i][v], m[i].out[v], v);
-                    ck_abort_msg("%s: trial %d: variants %d and %d differ", f->text, i,
-                                 first, second);
+                    ck_abort_msg("%s; %s: trial %d: variants %d and %d differ%s", f->text,
+                                 second_form ? second_form->text : "", i, first, second,
+                                 high ? ", EVEX" : "");
                 }
             if (first != FZ_IDENTITY)
                 ck_assert_msg(!memcmp(after[i], fz_inst_self.state, f->text[0] == 'v' ? 32 : 16),
@@ -364,10 +439,52 @@ static void each(enum fz_variant first, fz_inst_law law1, enum fz_variant second
                  fz_inst_law law2, bool flags_live)
 {
     int n = 0;
-    for (const form *f = forms_begin; f < forms_end; f++, n++)
-        compare(f, first, law1, second, law2, flags_live, NULL);
+    second_form = NULL;
+    pins = 0;
+    for (high = false;; high = true) {
+        for (const form *f = forms_begin; f < forms_end; f++, n++)
+            compare(f, first, law1, second, law2, flags_live, NULL);
+        if (high || !has_avx512())
+            break;
+    }
+    high = false;
     ck_assert_int_gt(n, 400);
 }
+
+/* Two sites, the first one's result and operands held for the second. */
+static void pairs(int pinned)
+{
+    fz_inst_law sr = {PRISM_SR, 24, 53};
+    int n = (int)(forms_end - forms_begin);
+    if (!has_avx512())
+        return;
+    high = true;
+    for (int i = 0; i < 4 * n; i++) {
+        const form *f = &forms_begin[i % n];
+        second_form = &forms_begin[next() % (uint64_t)n];
+        if ((f->text[0] == 'v') != (second_form->text[0] == 'v') ||
+            is_f64(f) != is_f64(second_form) || narrows(f) != narrows(second_form))
+            continue;
+        pins = i % 2 ? pinned : 0;
+        keep = true;
+        compare(f, FZ_DEFINITION, sr, FZ_SR, sr, i % 4 < 2, NULL);
+    }
+    second_form = NULL;
+    pins = 0;
+    high = keep = false;
+}
+
+START_TEST(sites_that_follow_each_other)
+{
+    pairs(0);
+}
+END_TEST
+
+START_TEST(pinned_registers)
+{
+    pairs(5);
+}
+END_TEST
 
 START_TEST(definition_in_nearest_is_the_instruction)
 {
@@ -416,6 +533,8 @@ int main(int argc, char **argv)
     tcase_add_test(t, sr_in_line_is_the_definition);
     tcase_add_test(t, sr_where_flags_are_dead);
     tcase_add_test(t, ud_in_line_is_the_definition);
+    tcase_add_test(t, sites_that_follow_each_other);
+    tcase_add_test(t, pinned_registers);
     suite_add_tcase(suite, t);
     SRunner *runner = srunner_create(suite);
     if (getenv("CK_FORK") == NULL)

@@ -18,11 +18,13 @@ from pathlib import Path
 
 from layer import (
     DEFINITION,
+    HERE,
     IDENTITY,
     SR_TO_NEAREST,
     TRAPS,
     can_move,
     environment,
+    has_avx512,
     ours,
     run,
 )
@@ -60,12 +62,23 @@ class Programs(unittest.TestCase):
         contracted = "-mfma" in way and "-ffp-contract=off" not in way
         if not contracted:
             variants.append({**SR_TO_NEAREST, **TRAPS})
+            variants.append({**SR_TO_NEAREST, **TRAPS, "FUZZY_ISA": "avx2"})
         for variant in variants:
             got = run([program], ours(**scope, **variant))
             self.assertEqual(got.stdout, native, (compiler, way, variant))
         noisy = run([program], ours(**scope, FUZZY_MODE="sr"))
         self.assertNotEqual(noisy.stdout, native)
         self.assertEqual(len(noisy.stdout.splitlines()), len(native.splitlines()))
+
+    @unittest.skipUnless(has_avx512(), "this CPU lacks AVX-512")
+    def test_kept_registers(self) -> None:
+        """What a function with EVEX code keeps over a call is not lost."""
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "keeps"
+            subprocess.run(["gcc", "-O1", "-o", program, HERE / "keeps.c"], check=True)
+            scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(Path(folder, "p"))}
+            noisy = run([program], ours(**scope)).stdout
+            self.assertNotEqual(noisy, run([program], environment()).stdout)
 
     def test_programs(self) -> None:
         """All of them."""

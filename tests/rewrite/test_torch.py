@@ -116,6 +116,11 @@ class Torch(unittest.TestCase):
         self.equal(2, **SR_TO_NEAREST, **TRAPS)
 
     @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
+    def test_avx2(self) -> None:
+        """The code of sr for CPUs without AVX-512."""
+        self.equal(1, **SR_TO_NEAREST, **TRAPS, FUZZY_ISA="avx2")
+
+    @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
     def test_without_traps(self) -> None:
         """Nearest, as users have it."""
         self.equal(1, **IDENTITY)

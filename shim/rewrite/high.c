@@ -1,0 +1,84 @@
+/* Functions in which registers 16 to 31 and the masks are not free.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ *
+ * By the calling convention a call may change all of them, and code without EVEX does not
+ * use them. But a compiler that sees that a function it calls does not change them (gcc's
+ * -fipa-ra) may keep something there over the call. So they are not free in what a function
+ * with EVEX code calls, or one that was not decoded and may hold such, nor in what that
+ * calls in turn. Calls through a table or a pointer lead to code that the compiler
+ * cannot have seen.
+ *
+ * Every byte that might begin a call, or a jump, to the start of a function counts as one:
+ * too many are marked at the worst.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "body.h"
+
+/* The function that begins at an address, or -1. */
+static int64_t starts(const fz_image *im, uint64_t at)
+{
+    size_t lo = 0, hi = im->count;
+    if (at < im->text_lo || at >= im->text_hi || !fz_image_leader(im, at))
+        return -1;
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (im->functions[mid].lo < at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < im->count && im->functions[lo].lo == at ? (int64_t)lo : -1;
+}
+
+typedef struct list {
+    size_t *at, n;
+} list;
+
+static void add(fz_image *im, list *l, uint64_t target)
+{
+    int64_t f = starts(im, target);
+    if (f < 0 || im->functions[f].low)
+        return;
+    im->functions[f].low = true;
+    l->at[l->n++] = (size_t)f;
+}
+
+static uint64_t displaced(const uint8_t *p, uint64_t next)
+{
+    int32_t d;
+    memcpy(&d, p, sizeof d);
+    return next + (uint64_t)(int64_t)d;
+}
+
+static void callees(fz_image *im, const fz_function *f, list *l)
+{
+    const uint8_t *p = fz_image_at(im, f->lo);
+    size_t n = f->hi - f->lo;
+    for (size_t i = 0; p && i + 2 <= n; i++) {
+        uint64_t at = f->lo + i;
+        if ((p[i] == 0xe8 || p[i] == 0xe9) && i + 5 <= n)
+            add(im, l, displaced(p + i + 1, at + 5));
+        else if (p[i] == 0x0f && p[i + 1] >> 4 == 8 && i + 6 <= n)
+            add(im, l, displaced(p + i + 2, at + 6));
+        else if (p[i] == 0xeb || p[i] >> 4 == 7)
+            add(im, l, at + 2 + (uint64_t)(int64_t)(int8_t)p[i + 1]);
+    }
+}
+
+void fz_high_find(fz_image *im)
+{
+    list l = {malloc((im->count + 1) * sizeof *l.at), 0};
+    for (size_t i = 0; i < im->count; i++) {
+        fz_function *f = &im->functions[i];
+        if (!l.at)
+            f->low = true;
+        else if (f->evex || !f->wanted || f->refused)
+            callees(im, f, &l);
+    }
+    while (l.n)
+        callees(im, &im->functions[l.at[--l.n]], &l);
+    free(l.at);
+}
