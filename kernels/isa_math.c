@@ -269,16 +269,15 @@ FZ_INLINE void map(enum fz_fn fn, fz_law l, size_t n, const void *x, const void 
 
 /* A unit that math_fast.h leaves, in the order of its words. */
 static __attribute__((noinline, cold)) void slow_unit(enum fz_fn fn, fz_law l, const vi *st,
-                                                      int n, const vd x[UNITV], const vd y[UNITV],
-                                                      vd r[UNITV])
+                                                      int step, const vd x[UNITV],
+                                                      const vd y[UNITV], vd r[UNITV])
 {
     block b;
-    (void)n;
     memcpy(b.x, x, UNIT * sizeof(f64));
     memcpy(b.y, y, UNIT * sizeof(f64));
     evaluate_f32(fn, UNIT, &b);
     for (int v = 0; v < UNITV; v++)
-        r[v] = round_wide(fn, l, 0, &b, v * L, 0, fz_word(st, l, v, 0));
+        r[v] = round_wide(fn, l, 0, &b, v * L, 0, fz_word(st, l, v, step));
 }
 
 #define FAST                                                                            \
@@ -286,20 +285,10 @@ static __attribute__((noinline, cold)) void slow_unit(enum fz_fn fn, fz_law l, c
      1u << FZ_FN_ERF | 1u << FZ_FN_SIN | 1u << FZ_FN_COS | 1u << FZ_FN_POW |             \
      1u << FZ_FN_LOG1P)
 
-/* False: the general way. */
-static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, const f32 *y,
-                    f32 *out)
+FZ_INLINE void fast_mode(enum prism_mode mode, prism_key key, enum fz_fn fn, size_t n,
+                         const f32 *x, const f32 *y, f32 *out)
 {
-    /* Asked first: reading MXCSR waits for what wrote it. */
-    if (!(1u << fn & FAST))
-        return 0;
-    const unsigned csr = _mm_getcsr();
-    if (job->mode != PRISM_SR || job->t != 24 || (csr & 0xffc0) != FZ_CSR_MASKS)
-        return 0;
-    const fz_law l = fz_law_of(PRISM_SR, 1, 24);
-    const prism_key key = job->key;
-    fz_math_init();
-    y = fn == FZ_FN_POW ? y : x;
+    const fz_law l = fz_law_of(mode, 1, 24);
     switch (fn) {
     case FZ_FN_POW: fast_map(FZ_FN_POW, l, n, x, y, out, key, slow_unit); break;
     case FZ_FN_LOG1P: fast_map(FZ_FN_LOG1P, l, n, x, y, out, key, slow_unit); break;
@@ -309,7 +298,38 @@ static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, co
     case FZ_FN_EXPM1: fast_map(FZ_FN_EXPM1, l, n, x, y, out, key, slow_unit); break;
     case FZ_FN_ERF: fast_map(FZ_FN_ERF, l, n, x, y, out, key, slow_unit); break;
     case FZ_FN_SIN: fast_map(FZ_FN_SIN, l, n, x, y, out, key, slow_unit); break;
-    case FZ_FN_COS: fast_map(FZ_FN_COS, l, n, x, y, out, key, slow_unit); break;
+    default: fast_map(FZ_FN_COS, l, n, x, y, out, key, slow_unit); break;
+    }
+}
+
+#define FAST_MODE(name, mode) \
+    static __attribute__((noinline)) void name(prism_key key, enum fz_fn fn, size_t n, \
+                                               const f32 *x, const f32 *y, f32 *out) \
+    { \
+        fast_mode(mode, key, fn, n, x, y, out); \
+    }
+FAST_MODE(fast_sr, PRISM_SR)
+FAST_MODE(fast_ud, PRISM_UD)
+FAST_MODE(fast_cestac, PRISM_CESTAC)
+FAST_MODE(fast_nearest, PRISM_NEAREST)
+
+/* False: the general way. */
+static int map_fast(const fz_job *job, enum fz_fn fn, size_t n, const f32 *x, const f32 *y,
+                    f32 *out)
+{
+    /* Asked first: reading MXCSR waits for what wrote it. */
+    if (!(1u << fn & FAST))
+        return 0;
+    const unsigned csr = _mm_getcsr();
+    if (job->t != 24 || (csr & 0xffc0) != FZ_CSR_MASKS)
+        return 0;
+    fz_math_init();
+    y = fn == FZ_FN_POW ? y : x;
+    switch (job->mode) {
+    case PRISM_SR: fast_sr(job->key, fn, n, x, y, out); break;
+    case PRISM_UD: fast_ud(job->key, fn, n, x, y, out); break;
+    case PRISM_CESTAC: fast_cestac(job->key, fn, n, x, y, out); break;
+    case PRISM_NEAREST: fast_nearest(job->key, fn, n, x, y, out); break;
     default: return 0;
     }
     if (_mm_getcsr() != csr)

@@ -1,5 +1,5 @@
-/* The fast way of f32 functions under sr with 24 bits: loaded, evaluated, rounded and stored in
- * one pass, 16 elements a step.
+/* The fast way of f32 functions with 24 bits, in every mode: loaded, evaluated, rounded and stored
+ * in one pass, 16 elements a step.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -127,11 +127,29 @@ FZ_INLINE void fast_store(f32 *p, const vd r[UNITV], int n)
 #endif
 }
 
-typedef void slow_fn(enum fz_fn fn, fz_law l, const vi *st, int n, const vd x[UNITV],
+typedef void slow_fn(enum fz_fn fn, fz_law l, const vi *st, int step, const vd x[UNITV],
                      const vd y[UNITV], vd r[UNITV]);
 
-FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32 *p, const f32 *q,
-                         f32 *out, slow_fn *slow)
+/* The float, or under sr what truncates to it. */
+FZ_INLINE vd fast_round(vd s, fz_law l, vi w)
+{
+    if (l.mode == PRISM_SR)
+        return (vd)((vi)s + w);
+    return fz_round_f32((fz_sum){s, vd_set(0)}, l.mode, 24, w);
+}
+
+/* Results of arguments at which the function is exact: zeros keep their sign, and ud, which
+ * moves what it is given, must not move these. */
+FZ_INLINE vd fast_exact(enum fz_fn fn, fz_law l, vi here, vd x, vd r)
+{
+    const int one = fn == FZ_FN_EXP || fn == FZ_FN_COS;
+    if (!one && fn != FZ_FN_LOG)
+        return v_select(here, x, r);
+    return l.mode == PRISM_UD ? v_select(here, vd_set(one), r) : r;
+}
+
+FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int step, int n, const f32 *p,
+                         const f32 *q, f32 *out, slow_fn *slow)
 {
     const f64 at = fn == FZ_FN_LOG ? 1 : 0; /* where the result is exact, zero or one */
     vd x[UNITV], y[UNITV], r[UNITV];
@@ -144,17 +162,17 @@ FZ_INLINE void fast_unit(enum fz_fn fn, fz_law l, const vi *st, int n, const f32
         vd s = fast_core(fn, x[v], fn == FZ_FN_POW ? y[v] : x[v], &power);
         bad[v] = fast_close(s) | fast_outside(fn, x[v], power);
         any |= bad[v];
-        r[v] = (vd)((vi)s + fz_word(st, l, v, 0));
+        r[v] = fast_round(s, l, fz_word(st, l, v, step));
     }
     if (__builtin_expect(VM_ANY(any), 0)) {
         any = (vm){0};
         for (int v = 0; v < UNITV; v++)
             any |= fn == FZ_FN_POW ? bad[v] : bad[v] & VM_DIFFER(x[v], vd_set(at));
         if (VM_ANY(any))
-            slow(fn, l, st, n, x, fn == FZ_FN_POW ? y : x, r);
-        else if (fn != FZ_FN_EXP && fn != FZ_FN_LOG && fn != FZ_FN_COS)
-            for (int v = 0; v < UNITV; v++) /* zeros keep their sign */
-                r[v] = v_select((vi)(x[v] == 0), x[v], r[v]);
+            slow(fn, l, st, step, x, fn == FZ_FN_POW ? y : x, r);
+        else
+            for (int v = 0; v < UNITV; v++)
+                r[v] = fast_exact(fn, l, (vi)(x[v] == at), x[v], r[v]);
     }
     fast_store(out, r, n);
 }
@@ -183,25 +201,26 @@ FZ_INLINE void fast_open(vi st[FZ_STATES(UNIT, 0)], prism_key key, uint64_t chun
 FZ_INLINE void fast_map(enum fz_fn fn, fz_law l, size_t n, const f32 *x, const f32 *y,
                         f32 *out, prism_key key, slow_fn *slow)
 {
-    vi st[2 * FZ_STATES(UNIT, 0)];
+    vi st[2 * FZ_STATES(UNIT, 0)] = {0};
     if (n <= UNIT) {
-        fast_open(st, key, 0, 0);
-        fast_unit(fn, l, st, (int)n, x, y, out, slow);
+        if (l.r)
+            fast_open(st, key, 0, 0);
+        fast_unit(fn, l, st, 0, (int)n, x, y, out, slow);
         return;
     }
     for (size_t i = 0; i < n; i += 2 * UNIT) {
         const uint64_t chunk = i / CHUNK;
+        const int step = (int)(i % CHUNK) / (2 * UNIT);
         const size_t left = n - i;
-        if (i % CHUNK == 0) {
+        if (l.r && !step) {
             fast_open(st, key, chunk, 0);
             fast_open(st + FZ_STATES(UNIT, 0), key, chunk, 1);
-        } else {
+        } else if (l.r && step % fz_law_every(l) == 0) {
             fz_lanes_step(st, l, 2 * UNIT);
         }
-        fast_unit(fn, l, st, left < UNIT ? (int)left : UNIT, x + i, y + i, out + i,
-                  slow);
+        fast_unit(fn, l, st, step, left < UNIT ? (int)left : UNIT, x + i, y + i, out + i, slow);
         if (left > UNIT)
-            fast_unit(fn, l, st + FZ_STATES(UNIT, 0),
+            fast_unit(fn, l, st + FZ_STATES(UNIT, 0), step,
                       left < 2 * UNIT ? (int)left - UNIT : UNIT, x + i + UNIT,
                       y + i + UNIT, out + i + UNIT, slow);
     }
