@@ -37,3 +37,10 @@ bench-programs: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 .PHONY: bench-inst
 bench-inst: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 	@$(PY_WHEEL) tests/bench/inst.py $(BENCH) $(B)
+
+# Beside every other tool: those that are installed are measured, of the others stand the
+# published figures.
+.PHONY: bench-peers
+bench-peers: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
+	@$(PY_WHEEL) tests/bench/peers.py $(BENCH) $(B) --chart docs/peers.png \
+	    --json docs/peers.json
