@@ -316,3 +316,20 @@ void fz_gemm_narrow(const fz_kernels *k, const fz_job *job, enum fz_type type,
                          .scale = 1};
     run(k, job, &x, 1, alpha, beta);
 }
+
+f32 fz_dot_half(const fz_kernels *k, const fz_job *job, enum fz_type type, ptrdiff_t n,
+                const uint16_t *x, ptrdiff_t incx, const uint16_t *y, ptrdiff_t incy)
+{
+    fz_parts p = fz_parts_of(k, job);
+    f32 *bx = fz_scratch(FZ_SCRATCH_PRODUCT), *by = bx + FZ_DOT_CHUNK, sum = 0;
+    for (ptrdiff_t i = 0; i < n; i += FZ_DOT_CHUNK) {
+        const ptrdiff_t some = n - i < FZ_DOT_CHUNK ? n - i : FZ_DOT_CHUNK;
+        fz_widen_row(x + i * incx, type, incx, some, bx);
+        fz_widen_row(y + i * incy, type, incy, some, by);
+        const fz_job part = fz_part(&p);
+        const f32 s = k->dot_f32(&part, some, bx, 1, by, 1);
+        sum = i ? prism_add_f32(sum, s, job->mode, job->t, fz_part_word(&p, sizeof s))
+                : s;
+    }
+    return sum;
+}

@@ -34,4 +34,9 @@ void fz_gemm_narrow(const fz_kernels *k, const fz_job *job, enum fz_type type,
                     ptrdiff_t rsa, ptrdiff_t csa, const uint16_t *b, ptrdiff_t rsb,
                     ptrdiff_t csb, f32 beta, uint16_t *c, ptrdiff_t rsc, ptrdiff_t csc);
 
+/* Sum of x[i*incx]*y[i*incy]: dot's law on runs of FZ_DOT_CHUNK, one added to the other.
+ */
+f32 fz_dot_half(const fz_kernels *k, const fz_job *job, enum fz_type type, ptrdiff_t n,
+                const uint16_t *x, ptrdiff_t incx, const uint16_t *y, ptrdiff_t incy);
+
 #endif

@@ -97,7 +97,8 @@ static bool is(const struct tables *t, uint32_t i, const char *name)
     int type = ELF64_ST_TYPE(s->st_info);
     /* The high bit of a version: not the default one. */
     return s->st_shndx != SHN_UNDEF && s->st_value &&
-           (type == STT_FUNC || type == STT_GNU_IFUNC || type == STT_NOTYPE) &&
+           (type == STT_FUNC || type == STT_OBJECT || type == STT_GNU_IFUNC ||
+            type == STT_NOTYPE) &&
            !(t->versions && t->versions[i] & 0x8000) &&
            !strcmp(t->strings + s->st_name, name);
 }

@@ -238,6 +238,7 @@ bool fz_torch_seen(void)
     if (!atomic_exchange(&fz_torch_mapped, true)) {
         fz_inst_look(); /* maps text anew, so before jumps are written into it */
         fz_divert_begin(torch_path);
+        fz_stubs_begin();
         fz_slots_refresh();
         fz_report_begin();
     }

@@ -225,7 +225,7 @@ const char *fz_provider(enum fz_symbol s);
 bool fz_ours(const void *address);
 /* The function of that name that comes after us in the global scope. */
 void *fz_next(const char *name);
-/* A function of the library that holds an address, or whose file name begins so, or of
+/* A function or variable of the library that holds an address, or whose file name begins so, or of
  * its dependencies; NULL if there is none (elf.c). */
 void *fz_symbol_from(const void *inside, const char *symbol);
 void *fz_symbol_of(const char *prefix, const char *symbol);
@@ -285,6 +285,9 @@ void fz_plain_set(fz_thread *t, enum fz_reason why);
 /* ---- Threads of the host's OpenMP (threads.c) -------------------------------------- */
 
 extern const fz_threads fz_host_threads;
+
+/* ATen's pointers to products in bf16 and f16, once torch is mapped (stubs.c). */
+void fz_stubs_begin(void);
 
 /* Are torch's convolutions told apart (conv.c)? */
 bool fz_conv_known(void);
