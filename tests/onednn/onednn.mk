@@ -7,3 +7,5 @@ SUITES += check-onednn
 check-onednn: all
 	@$(PY_WHEEL) tests/onednn/test_onednn.py --lib $(B)/libfuzzytorch.so
 	@$(PY_DEBIAN) tests/onednn/test_onednn.py --lib $(B)/libfuzzytorch.so
+	@$(PY_WHEEL) tests/onednn/test_layers.py --lib $(B)/libfuzzytorch.so
+	@$(PY_DEBIAN) tests/onednn/test_layers.py --lib $(B)/libfuzzytorch.so

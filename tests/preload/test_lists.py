@@ -21,6 +21,7 @@ CALLED_BY = {
     ("symbols_lapack.def", "LAPACK"): "tests/blas/test_lapack.py",
     ("symbols_libm.def", "MATH"): "tests/preload/test_math.py",
     ("symbols_onednn.def", "CONV"): "tests/onednn/test_onednn.py",
+    ("symbols_aten.def", "BLAS"): "tests/onednn/test_layers.py",
     ("symbols_libm.def", "FFT"): "tests/preload/test_plain.py",
 }
 
