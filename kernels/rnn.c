@@ -5,7 +5,7 @@
 #include "rnn_parts.h"
 
 /* Rows of a panel of weights that fit into a thread's scratch. */
-#define ROWS (FZ_SCRATCH_BYTES / (FZ_LSTM_CHUNK * (ptrdiff_t)sizeof(f32)))
+#define ROWS(columns) (FZ_SCRATCH_BYTES / ((columns) * (ptrdiff_t)sizeof(f32)))
 
 /* ---- What is kept between forward and backward ------------------------------------- */
 
@@ -65,7 +65,7 @@ static const char *check_forward(const fz_lstm *l, const shape *s)
         return "dims do not fit";
     if (!l->src.data || !l->dst.data || !l->wx.data || !l->wh.data || s->t < 1)
         return "arguments are missing";
-    if (s->i > ROWS || s->h > ROWS)
+    if (s->i > ROWS(FZ_LSTM_NARROW) || s->h > ROWS(FZ_LSTM_NARROW))
         return "a layer that is too wide";
     if (l->dst.type != l->src.type || (l->h0.data && l->h0.type != l->src.type) ||
         (l->hn.data && l->hn.type != l->src.type))
@@ -194,13 +194,18 @@ static const f32 *slice(const product *p, ptrdiff_t gate, ptrdiff_t c0, ptrdiff_
     return into;
 }
 
+static ptrdiff_t chunk_of(ptrdiff_t k)
+{
+    return k > ROWS(FZ_LSTM_CHUNK) ? FZ_LSTM_NARROW : FZ_LSTM_CHUNK;
+}
+
 static void product_task(void *arg, int index)
 {
     const product *p = arg;
     fz_parts parts = fz_parts_task(&p->parts, index);
-    const ptrdiff_t chunks = (p->cols + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
-    const ptrdiff_t c0 = index % chunks * FZ_LSTM_CHUNK, gate = index / chunks;
-    const ptrdiff_t cols = p->cols - c0 < FZ_LSTM_CHUNK ? p->cols - c0 : FZ_LSTM_CHUNK;
+    const ptrdiff_t chunk = chunk_of(p->k), chunks = (p->cols + chunk - 1) / chunk;
+    const ptrdiff_t c0 = index % chunks * chunk, gate = index / chunks;
+    const ptrdiff_t cols = p->cols - c0 < chunk ? p->cols - c0 : chunk;
     ptrdiff_t rs, cs;
     if (!p->over_gates) {
         const f32 *b = slice(p, gate, c0, cols, &rs, &cs);
@@ -230,7 +235,7 @@ void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t ro
     product p = {fz_lstm_phase(y),  w, 2, 4, rows, h, k, y->rows * h, a, beta,
                  y->gates + r0 * h, k, h, 0};
     fz_parts_share(&p.parts, (f64)rows * (f64)k * (f64)(GATES * h), product_task, &p,
-                   (int)(GATES * ((h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
+                   (int)(GATES * ((h + chunk_of(k) - 1) / chunk_of(k))));
 }
 
 void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
@@ -240,7 +245,7 @@ void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t 
     product p = {fz_lstm_phase(y),  w, 4, 2, rows,  width, h, y->rows * h,
                  y->gates + r0 * h, 0, c, h, width, 1};
     fz_parts_share(&p.parts, (f64)rows * (f64)width * (f64)(GATES * h), product_task, &p,
-                   (int)((width + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK));
+                   (int)((width + chunk_of(h) - 1) / chunk_of(h)));
 }
 
 /* ---- Forward ----------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #define GATES 4
 #define FZ_LSTM_CHUNK 64
+#define FZ_LSTM_NARROW 16 /* where a panel of k rows would not fit into the scratch */
 #define FZ_LSTM_RUN 1024
 /* In front of what is kept. */
 #define FZ_LSTM_HEADER 64

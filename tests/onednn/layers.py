@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 
@@ -163,5 +164,5 @@ def step() -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(os.environ.get("LAYERS_THREADS", "1")))
     {"bound": bound, "mean": mean, "switch": switch, "step": step}[sys.argv[1]]()

@@ -69,7 +69,7 @@ static ptrdiff_t place(const fz_tensor *t, const ptrdiff_t *index)
 {
     ptrdiff_t at = 0;
     for (int d = 0; d < t->ndims; d++)
-        at += t->dims[d] == 1 ? 0 : index[d] * t->stride[d];
+        at += t->dims[d] == 1 ? 0 : fz_tensor_at(t, d, index[d]);
     return at;
 }
 
@@ -112,6 +112,27 @@ static f32 product_of(const fz_matmul *m, const ptrdiff_t *index, f32 was)
     return x;
 }
 
+/* The same matrix with two rows side by side, as AMX takes it. */
+static void pack(fz_tensor *b)
+{
+    const ptrdiff_t k = b->dims[0], n = b->dims[1], pairs = (k + 1) / 2;
+    fz_tensor p = {.type = b->type,
+                   .ndims = 2,
+                   .dims = {k, n},
+                   .padded = {2 * pairs, n},
+                   .stride = {2 * n, 2},
+                   .nblocks = 1,
+                   .block = {2},
+                   .block_dim = {0}};
+    p.data = calloc((size_t)(2 * pairs * n) + 1, 4);
+    for (ptrdiff_t i = 0; i < k; i++)
+        for (ptrdiff_t j = 0; j < n; j++)
+            put(&p, fz_tensor_at(&p, 0, i) + fz_tensor_at(&p, 1, j),
+                get(b, i * b->stride[0] + j * b->stride[1]));
+    free(b->data);
+    *b = p;
+}
+
 static fz_matmul build(rng *g)
 {
     const int nd = 2 + (int)rng_below(g, 3);
@@ -125,6 +146,8 @@ static fz_matmul build(rng *g)
     fz_matmul m = {.scale = rng_below(g, 2) ? 1 : 1.5f};
     m.a = tensor(g, type, nd, a, 0);
     m.b = tensor(g, type, nd, b, 0);
+    if (nd == 2 && rng_below(g, 2))
+        pack(&m.b);
     for (int d = 0; d < nd - 2; d++)
         if (rng_below(g, 4) == 0)
             m.a.dims[d] = m.a.padded[d] = 1;
@@ -243,6 +266,39 @@ START_TEST(gemm_narrow_is_the_definition)
         }
         free(want);
         drop(&m);
+    }
+}
+END_TEST
+
+/* A chunk of dot is dot of the widened numbers; chunks are added one to the other. */
+START_TEST(dot_half_is_the_definition)
+{
+    rng g = {test_seed(SEED + 4)};
+    const fz_kernels *k = fz_kernels_for(prism_isa_best(prism_isa_detected()));
+    for (int trial = 0; trial < 30; trial++) {
+        const enum fz_type type = trial % 2 ? FZ_BF16 : FZ_F16;
+        const ptrdiff_t n = (ptrdiff_t)rng_below(&g, trial % 3 ? 300 : 3 * FZ_DOT_CHUNK);
+        const ptrdiff_t inc = 1 + (ptrdiff_t)rng_below(&g, 2);
+        const size_t size = (size_t)(n * inc + 1);
+        uint16_t *x = calloc(size, 2), *y = calloc(size, 2);
+        f32 *wx = calloc(size, 4), *wy = calloc(size, 4), want = 0;
+        for (ptrdiff_t i = 0; i < n; i++) {
+            x[i * inc] = fz_narrow(some(&g), type, PRISM_NEAREST, 0);
+            y[i * inc] = fz_narrow(some(&g), type, PRISM_NEAREST, 0);
+            wx[i] = fz_widen(x[i * inc], type);
+            wy[i] = fz_widen(y[i * inc], type);
+        }
+        const fz_job job = {PRISM_NEAREST, 24, prism_key_seed(1), NULL};
+        for (ptrdiff_t i = 0; i < n; i += FZ_DOT_CHUNK) {
+            const ptrdiff_t left = n - i < FZ_DOT_CHUNK ? n - i : FZ_DOT_CHUNK;
+            want += k->dot_f32(&job, left, wx + i, 1, wy + i, 1);
+        }
+        const f32 got = fz_dot_half(k, &job, type, n, x, inc, y, inc);
+        ck_assert_msg(got == want, "n %td: %a, not %a", n, (f64)got, (f64)want);
+        free(x);
+        free(y);
+        free(wx);
+        free(wy);
     }
 }
 END_TEST
@@ -401,6 +457,7 @@ Suite *suite_dense(void)
     tcase_set_timeout(c, 600);
     tcase_add_test(c, matmul_is_the_definition);
     tcase_add_test(c, gemm_narrow_is_the_definition);
+    tcase_add_test(c, dot_half_is_the_definition);
     tcase_add_test(c, matmul_means_the_product);
     tcase_add_test(c, eltwise_is_the_definition);
     tcase_add_test(c, dense_refuses);
