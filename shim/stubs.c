@@ -213,17 +213,21 @@ void fz_stubs_begin(void)
 /* ---- brgemm ------------------------------------------------------------------------ */
 
 /* C (+)= A*B, row-major; packed: two rows of B side by side, as AMX takes them. */
-static void brgemm(const char *name, const void *from, enum fz_type type, long m, long n,
-                   long k, long lda, long ldb, long ldc, bool add, const uint16_t *a,
-                   const uint16_t *b, f32 *c, bool packed)
+static void brgemm(const char *name, _Atomic(void *) *found, const void *from,
+                   enum fz_type type, long m, long n, long k, long lda, long ldb,
+                   long ldc, bool add, const uint16_t *a, const uint16_t *b, f32 *c,
+                   bool packed)
 {
     fz_call call;
     if (!fz_enter_row(&call, FZ_SYM_at_brgemm, fz_lib_of(from), from, sizeof(f32))) {
-        brgemm_fn *original = NULL;
-        *(void **)&original = fz_original_name(call.lib, name);
-        if (!original)
-            fz_die("%s has no original in this process", name);
-        original(m, n, k, lda, ldb, ldc, add, a, b, c, packed);
+        void *original = atomic_load_explicit(found, memory_order_acquire);
+        if (FZ_UNLIKELY(!original)) {
+            original = fz_original_name(call.lib, name);
+            if (!original)
+                fz_die("%s has no original in this process", name);
+            atomic_store_explicit(found, original, memory_order_release);
+        }
+        ((brgemm_fn *)original)(m, n, k, lda, ldb, ldc, add, a, b, c, packed);
     } else {
         const ptrdiff_t even = packed ? (k + 1) / 2 * 2 : k;
         const fz_matmul x = {.a = {.data = (void *)(uintptr_t)a,
@@ -260,7 +264,9 @@ static void brgemm(const char *name, const void *from, enum fz_type type, long m
     void name(long m, long n, long k, long lda, long ldb, long ldc, bool add,            \
               const uint16_t *a, const uint16_t *b, f32 *c, bool packed)                 \
     {                                                                                    \
-        brgemm(#name, FZ_FROM, type, m, n, k, lda, ldb, ldc, add, a, b, c, packed);      \
+        static _Atomic(void *) found;                                                    \
+        brgemm(#name, &found, FZ_FROM, type, m, n, k, lda, ldb, ldc, add, a, b, c,       \
+               packed);                                                                  \
     }
 BRGEMM(_ZN2at6native7cpublas6brgemmEllllllbPKN3c108BFloat16ES5_Pfb, FZ_BF16)
 BRGEMM(_ZN2at6native7cpublas6brgemmEllllllbPKN3c104HalfES5_Pfb, FZ_F16)
