@@ -12,7 +12,10 @@
 /* The two stubs that lead to the definition: functions with VEX code, and without. */
 void fz_emit_stub(fz_code *c, int32_t tls, bool wide);
 
-enum { FZ_TEMPS = 10 };
+enum {
+    FZ_TEMPS = 10,
+    FZ_HIGH_STATE = 31 /* where the strand lies if registers 16 to 31 are used */
+};
 
 typedef struct fz_slow {
     size_t jump, back;     /* the fix that leads here; where to go on */
@@ -22,7 +25,7 @@ typedef struct fz_slow {
     bool pair;             /* halves in two registers */
     bool high, f64, again;        /* emit_evex.c's; and these with it: */
     int wide, result, merge, operand[3], bytes; /* wide: where the result is held, or 0 */
-    int s, hi, y, tmp, p;
+    int s, hi, y, tmp, p, q, u;
     int l;
     bool scalar;
     bool flags_saved; /* in rax */

@@ -326,11 +326,12 @@ static void sr_f64(fz_emit *e, const site *s)
         rr(e, OP_POR, l, t0, t0, t1);
     }
     fz_slow *w = leave_if(e, OP_TESTPD, l, t0, s->scalar);
-    w->zeros = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB || s->op == FZ_INST_MUL ||
-               s->op == FZ_INST_DIV;
+    w->zeros = s->op != FZ_INST_SQRT;
     w->s = x;
     w->hi = rho;
     w->p = r1;
+    w->u = u;
+    w->q = ue;
     w->tmp = t1;
     w->site = fz_slow_site(e, s, s->scalar ? x : s->result);
 
@@ -354,16 +355,14 @@ static void sr_f64(fz_emit *e, const site *s)
         rr(e, typed(type, 0x58), l, t0, x, x);
         rr(e, typed(type, 0x5e), l, rho, rho, t0);
         break;
-    default: /* ((s2 - x) + r2) + r1 with c + ue = s1 + r1 and u + s1 = s2 + r2 */
+    default: /* (v - x) + (r + ue) with a·b = u + ue and c + u = v + r */
         mov(e, l, ue, u);
         fused(e, l, s->scalar, ue, a, s->b, false, true);
-        rr(e, typed(type, 0x58), l, t1, c, ue); /* s1 */
-        two_sum_error(e, l, type, c, ue, false, t1, r1, t0);
-        rr(e, typed(type, 0x58), l, ue, u, t1); /* s2 */
-        two_sum_error(e, l, type, u, t1, false, ue, rho, t0);
-        rr(e, typed(type, 0x5c), l, ue, ue, x);
-        rr(e, typed(type, 0x58), l, rho, ue, rho);
-        rr(e, typed(type, 0x58), l, rho, rho, r1);
+        rr(e, typed(type, 0x58), l, t1, c, u); /* v */
+        two_sum_error(e, l, type, c, u, false, t1, r1, t0);
+        rr(e, typed(type, 0x5c), l, t1, t1, x);
+        rr(e, typed(type, 0x58), l, rho, r1, ue);
+        rr(e, typed(type, 0x58), l, rho, t1, rho);
     }
     cut_f64(e, l, s->scalar, x, rho, t0, t1);
     if (!s->scalar)

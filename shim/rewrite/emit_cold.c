@@ -91,8 +91,38 @@ fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result)
                      .legacy = !e->wide};
 }
 
+/* Of an fma of f64: its result may be zero, its product if a factor is. */
+static void cold_zeros_of_fma(fz_emit *e, fz_slow *s)
+{
+    const int reg[2] = {s->s, s->u}, out[2] = {s->hi, s->y};
+    for (int i = 0; i < 2; i++) {
+        rr(e, OP_PADDQ, s->l, s->tmp, reg[i], reg[i]);
+        rk(e, OP_PSUBQ, s->l, out[i], s->tmp, FZ_K_RANGE64);
+        rk(e, OP_PCMPEQQ, s->l, s->tmp, s->tmp, FZ_K_ZERO);
+        if (i == 1) {
+            shift(e, OP_SHIFTQ, 6, s->l, s->p, s->site.a, 1);
+            rk(e, OP_PCMPEQQ, s->l, s->p, s->p, FZ_K_ZERO);
+            shift(e, OP_SHIFTQ, 6, s->l, s->q, s->site.b, 1);
+            rk(e, OP_PCMPEQQ, s->l, s->q, s->q, FZ_K_ZERO);
+            rr(e, OP_POR, s->l, s->p, s->p, s->q);
+            rr(e, OP_PAND, s->l, s->tmp, s->tmp, s->p);
+        }
+        rr(e, OP_PANDN, s->l, out[i], s->tmp, out[i]);
+    }
+    rr(e, OP_POR, s->l, s->y, s->y, s->hi);
+    if (s->scalar)
+        rk(e, OP_TESTPD, 0, s->y, 0, FZ_K_LANE0);
+    else
+        rr(e, OP_TESTPD, s->l, s->y, 0, s->y);
+    fz_jump_if(e->code, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
+}
+
 static void cold_zeros(fz_emit *e, fz_slow *s)
 {
+    if (s->site.f64 && s->site.op == FZ_INST_FMA) {
+        cold_zeros_of_fma(e, s);
+        return;
+    }
     unsigned test = s->pair ? OP_TESTPS : OP_TESTPD;
     if (s->pair) {
         fz_rrri(e->code, OP_SHUFPS, s->l, s->tmp, s->s, s->hi, 0xdd);

@@ -17,7 +17,6 @@
 #include "site.h"
 
 enum {
-    STATE = 31,
     TEST = 1, OTHER = 2, THIRD = 3, /* masks */
     /* Places in the frame beyond the library's registers. */
     IN_STATE = 16, IN_OPERAND = 17, IN_RESULT = 20
@@ -52,75 +51,15 @@ static unsigned of_type(int type, unsigned opcode)
 
 static void step(fz_emit *e)
 {
+    const int s = FZ_HIGH_STATE;
     if (e->variant != FZ_SR_NEAREST)
-        ev_whole(e, EV_AESENC, e->twice ? 2 : 1, STATE, STATE, FZ_K_KEY512);
+        ev_whole(e, EV_AESENC, e->twice ? 2 : 1, s, s, FZ_K_KEY512);
 }
 
 void fz_evex_load(fz_emit *e, int bytes, int into, const fz_mem *m)
 {
     fz_evm(e->code, bytes == 4 ? EV_MOVSS : bytes == 8 ? EV_MOVSD : EV_LOADPS, bytes == 32,
            into, 0, m);
-}
-
-/* ---- What is held in f64 ---------------------------------------------------------------- */
-
-static bool is_free(const fz_emit *e, int r)
-{
-    for (int v = 0; v < 16; v++)
-        if (e->held[v].at == r)
-            return false;
-    return true;
-}
-
-void fz_evex_lend(fz_emit *e, int need)
-{
-    int n = 0;
-    for (int r = 16; r < STATE && n < need; r++)
-        if (is_free(e, r))
-            e->temp[n++] = r;
-    for (int i = 0; i < 16 && n < need; i++) {
-        struct fz_held *h = &e->held[e->oldest++ % 16];
-        if (h->at && !h->pinned) {
-            e->temp[n++] = h->at;
-            h->at = 0;
-        }
-    }
-}
-
-/* Speculative, so without exceptions: what lies in v need not be numbers. */
-static void widen_again(fz_emit *e, int v)
-{
-    const struct fz_held *h = &e->held[v];
-    if (h->lanes == 1)
-        fz_ev(e->code, EV_CVTSS2SD, 0, h->at, v, v, EV_NO_FLAGS);
-    else
-        fz_ev(e->code, EV_CVTPS2PD, 0, h->at, 0, v, EV_NO_FLAGS); /* of 512 bits */
-}
-
-void fz_emit_changed(fz_emit *e, unsigned registers)
-{
-    for (int v = 0; v < 16; v++) {
-        if (!(registers >> v & 1) || !e->held[v].at)
-            continue;
-        if (e->held[v].pinned)
-            widen_again(e, v);
-        else
-            e->held[v].at = 0;
-    }
-}
-
-void fz_emit_block(fz_emit *e)
-{
-    for (int v = 0; v < 16; v++)
-        if (!e->held[v].pinned)
-            e->held[v].at = 0;
-}
-
-void fz_emit_pins_load(fz_emit *e)
-{
-    for (int v = 0; v < 16; v++)
-        if (e->held[v].pinned)
-            widen_again(e, v);
 }
 
 /* ---- The way to the definition ---------------------------------------------------------- */
@@ -167,7 +106,7 @@ void fz_evex_cold(fz_emit *e, const fz_slow *s)
 {
     if (s->load >= 0)
         fz_evex_load(e, s->bytes, s->load, &s->mem);
-    fz_evt(e->code, EV_STOREPS, 1, STATE, 0, TLS(e, frame) + 32 * IN_STATE);
+    fz_evt(e->code, EV_STOREPS, 1, FZ_HIGH_STATE, 0, TLS(e, frame) + 32 * IN_STATE);
     for (int i = 0; i < 3; i++)
         if (s->operand[i] >= 16)
             fz_evt(e->code, EV_STOREPS, 1, s->operand[i], 0,
@@ -196,10 +135,38 @@ void fz_evex_resume(fz_emit *e, const fz_slow *s)
     fz_jump(e->code, FZ_FIX_HERE, s->back);
 }
 
+/* The same of an fma of f64: its result may be zero, its product if a factor is. */
+static void zeros_of_fma(fz_emit *e, const fz_slow *s)
+{
+    enum { BAD = OTHER, PRODUCT = THIRD, FACTORS = 4, NOT_ZERO = 5 };
+    const int reg[2] = {s->s, s->u}, out[2] = {BAD, PRODUCT};
+    fz_code *c = e->code;
+    for (int i = 0; i < 2; i++) {
+        ev(e, EV_ADDQ, s->l, s->tmp, reg[i], reg[i]);
+        evk(e, EV_SUBQ, s->l, s->tmp, s->tmp, FZ_K_RANGE64);
+        evk(e, EV_TESTMQ, s->l, out[i], s->tmp, FZ_K_SIGN64);
+    }
+    fz_evk(c, EV_TESTMQ, s->l, BAD, s->s, 32 * FZ_K_ABS64, EV_NO_FLAGS | BAD, 0);
+    evk(e, EV_TESTMQ, s->l, FACTORS, s->operand[0], FZ_K_ABS64);
+    fz_evk(c, EV_TESTMQ, s->l, FACTORS, s->operand[1], 32 * FZ_K_ABS64,
+           EV_NO_FLAGS | FACTORS, 0);
+    evk(e, EV_TESTMQ, s->l, NOT_ZERO, s->u, FZ_K_ABS64);
+    fz_rrr(c, OP_KORB, 1, FACTORS, FACTORS, NOT_ZERO);
+    fz_rrr(c, OP_KANDB, 1, PRODUCT, PRODUCT, FACTORS);
+    fz_rrr(c, OP_KORB, 1, BAD, BAD, PRODUCT);
+    fz_rrr(c, OP_KANDB, 1, BAD, BAD, TEST);
+    fz_rrr(c, OP_KORTESTB, 0, BAD, 0, BAD);
+    fz_jump_if(c, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
+}
+
 /* Go on in line if zeros are all that failed the test, and exact. */
 void fz_evex_zeros(fz_emit *e, const fz_slow *s)
 {
     fz_code *c = e->code;
+    if (s->f64 && s->site.op == FZ_INST_FMA) {
+        zeros_of_fma(e, s);
+        return;
+    }
     fz_evk(c, EV_TESTNMQ, s->l, OTHER, s->s, 32 * FZ_K_ABS64, EV_NO_FLAGS | TEST, 0);
     /* A product of f64 that is zero must have a zero factor; so must a quotient its
      * dividend; the residual of a quotient needs a finite divisor. */
@@ -243,7 +210,7 @@ static int widened(fz_emit *e, const site *s, int l, int x, int t)
     unsigned op = s->op == FZ_INST_I32_F32 ? EV_CVTDQ2PD
                   : s->scalar              ? EV_CVTSS2SD : EV_CVTPS2PD;
     if (x == s->load)
-        fz_evm(e->code, op, l, t, s->scalar ? STATE : 0, &s->mem);
+        fz_evm(e->code, op, l, t, s->scalar ? FZ_HIGH_STATE : 0, &s->mem);
     else
         ev(e, op, l, t, s->scalar ? x : 0, x);
     /* The other temporaries are written again; pinned ones are held already, for other lanes. */
@@ -302,10 +269,10 @@ static void cut29(fz_emit *e, int l, int x, int from, int t)
         evk(e, EV_ADDQ, l, x, x, FZ_K_HALF29);
     } else {
         if (l == 2) {
-            ev_whole(e, EV_SRLVQ, 2, t, STATE, FZ_K_SHIFT512);
+            ev_whole(e, EV_SRLVQ, 2, t, FZ_HIGH_STATE, FZ_K_SHIFT512);
             evk(e, EV_ANDQ, 2, t, t, FZ_K_LOW29);
         } else {
-            ev_shift(e, EV_SHIFTQ, 2, l, t, STATE, 35);
+            ev_shift(e, EV_SHIFTQ, 2, l, t, FZ_HIGH_STATE, 35);
         }
         ev(e, EV_ADDQ, l, x, from, t);
     }
@@ -393,16 +360,29 @@ static void sr_f32(fz_emit *e, const site *s)
 
 /* ---- f64 by sr ---------------------------------------------------------------------------- */
 
-/* rho = the error of s = x + y (Knuth); t another register. */
-static void two_sum_error(fz_emit *e, int l, int type, int x, int y, bool minus, int s,
-                          int rho, int t)
+/* rho = the error of s = x + y (Dekker, the larger one first); t another register. Of equal
+ * magnitudes with opposite signs vrange takes one as the larger, the other as the smaller. */
+static void sum_error(fz_emit *e, int l, bool scalar, int x, int y, int s, int rho, int t)
+{
+    unsigned range = scalar ? EV_RANGESD : EV_RANGEPD;
+    unsigned sub = of_type(scalar ? SD : PD, 0x5c);
+    ev(e, range, l, t, x, y);
+    fz_put(e->code, 7); /* larger magnitude */
+    ev(e, range, l, rho, x, y);
+    fz_put(e->code, 6); /* smaller */
+    ev(e, sub, l, t, s, t);
+    ev(e, sub, l, rho, rho, t);
+}
+
+/* The same of s = x - y (Knuth). */
+static void difference_error(fz_emit *e, int l, int type, int x, int y, int s, int rho, int t)
 {
     unsigned add = of_type(type, 0x58), sub = of_type(type, 0x5c);
     ev(e, sub, l, t, s, x);
     ev(e, sub, l, rho, s, t);
     ev(e, sub, l, rho, x, rho);
-    ev(e, minus ? add : sub, l, t, y, t);
-    ev(e, minus ? sub : add, l, rho, rho, t);
+    ev(e, add, l, t, y, t);
+    ev(e, sub, l, rho, rho, t);
 }
 
 static void fused(fz_emit *e, int l, bool scalar, int d, int x, int y, bool minus_product,
@@ -428,7 +408,7 @@ static void cut_f64(fz_emit *e, int l, bool scalar, int d, int x, int rho, int t
     if (e->variant == FZ_SR_NEAREST)
         evk(e, EV_ADDQ, l, t0, t0, FZ_K_HALF52);
     else
-        ev_shift(e, EV_SHIFTQ, 2, l, t0, STATE, 12);
+        ev_shift(e, EV_SHIFTQ, 2, l, t0, FZ_HIGH_STATE, 12);
     ev(e, EV_ADDQ, l, rho, rho, t0);
     evk(e, EV_SUBQ, l, rho, rho, FZ_K_MAGIC64);
     ev_shift(e, EV_SRAQ, 4, l, rho, rho, 52);
@@ -477,16 +457,14 @@ static void sr_f64(fz_emit *e, const site *s)
              : s->op == FZ_INST_DIV ? a : -1, t0, t1);
     fz_slow *w = leave(e, s, l);
     w->high = true;
-    w->zeros = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB || s->op == FZ_INST_MUL ||
-               s->op == FZ_INST_DIV;
+    w->zeros = s->op != FZ_INST_SQRT;
     w->s = x;
+    w->u = u;
     describe(e, w, s);
 
     switch (s->op) {
-    case FZ_INST_ADD:
-    case FZ_INST_SUB:
-        two_sum_error(e, l, type, a, s->b, s->op == FZ_INST_SUB, x, rho, t0);
-        break;
+    case FZ_INST_ADD: sum_error(e, l, s->scalar, a, s->b, x, rho, t0); break;
+    case FZ_INST_SUB: difference_error(e, l, type, a, s->b, x, rho, t0); break;
     case FZ_INST_MUL:
         ev(e, EV_MOVAPD, l, rho, 0, x);
         fused(e, l, s->scalar, rho, a, s->b, false, true);
@@ -502,16 +480,14 @@ static void sr_f64(fz_emit *e, const site *s)
         ev(e, of_type(type, 0x58), l, t0, x, x);
         ev(e, of_type(type, 0x5e), l, rho, rho, t0);
         break;
-    default: /* ((s2 - x) + r2) + r1 with c + ue = s1 + r1 and u + s1 = s2 + r2 */
+    default: /* (v - x) + (r + ue) with a·b = u + ue and c + u = v + r */
         ev(e, EV_MOVAPD, l, ue, 0, u);
         fused(e, l, s->scalar, ue, a, s->b, false, true);
-        ev(e, of_type(type, 0x58), l, t1, c, ue); /* s1 */
-        two_sum_error(e, l, type, c, ue, false, t1, r1, t0);
-        ev(e, of_type(type, 0x58), l, ue, u, t1); /* s2 */
-        two_sum_error(e, l, type, u, t1, false, ue, rho, t0);
-        ev(e, of_type(type, 0x5c), l, ue, ue, x);
-        ev(e, of_type(type, 0x58), l, rho, ue, rho);
-        ev(e, of_type(type, 0x58), l, rho, rho, r1);
+        ev(e, of_type(type, 0x58), l, t1, c, u); /* v */
+        sum_error(e, l, s->scalar, c, u, t1, r1, t0);
+        ev(e, of_type(type, 0x5c), l, t1, t1, x);
+        ev(e, of_type(type, 0x58), l, rho, r1, ue);
+        ev(e, of_type(type, 0x58), l, rho, t1, rho);
     }
     cut_f64(e, l, s->scalar, s->scalar ? x : s->result, x, rho, t0, t1);
     if (s->scalar)
@@ -542,11 +518,11 @@ static void up_or_down(fz_emit *e, const site *s)
     fz_put(e->code, 0x9f); /* NaN, zero, infinite: as they are */
     int d = s->scalar ? t : s->result;
     if (s->f64) {
-        ev_shift(e, EV_SRAQ, 4, l, t, STATE, 63);
+        ev_shift(e, EV_SRAQ, 4, l, t, FZ_HIGH_STATE, 63);
         evk(e, EV_ORQ, l, t, t, FZ_K_ONE64);
         ev(e, EV_SUBQ, l, d, x, t);
     } else {
-        ev_shift(e, EV_SRAD, 4, l, t, STATE, 31);
+        ev_shift(e, EV_SRAD, 4, l, t, FZ_HIGH_STATE, 31);
         evk(e, EV_ORD, l, t, t, FZ_K_ONE32);
         ev(e, EV_ADDD, l, d, x, t);
     }

@@ -43,12 +43,15 @@
 #define EV_CLASSPS FZ_OP(3, 1, 0, 0x66)
 #define EV_CLASSSS FZ_OP(3, 1, 0, 0x67)
 #define EV_CLASSPD FZ_OP(3, 1, 1, 0x66)
+#define EV_RANGEPD FZ_OP(3, 1, 1, 0x50)
+#define EV_RANGESD FZ_OP(3, 1, 1, 0x51)
 #define EV_UNPCKLPD FZ_OP(1, 1, 1, 0x14)
 #define EV_UNPCKHPD FZ_OP(1, 1, 1, 0x15)
 #define EV_SHUFPS FZ_OP(1, 0, 0, 0xc6)
 
 /* Masks are written in VEX. */
 #define OP_KORTESTB FZ_OP(1, 1, 0, 0x98)
+#define OP_KANDB FZ_OP(1, 1, 0, 0x41)
 #define OP_KANDNB FZ_OP(1, 1, 0, 0x42)
 #define OP_KORB FZ_OP(1, 1, 0, 0x45)
 

@@ -309,7 +309,7 @@ void fz_move_function(worker *w, const fz_function *f)
     w->wide = f->vex && fz_live_ymm(w, 0, w->insn_n);
     w->emit.wide = w->wide;
     w->emit.high = w->rq->avx512 && !f->low;
-    w->emit.state = w->emit.high ? 31 : 0;
+    w->emit.state = w->emit.high ? FZ_HIGH_STATE : 0;
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
      * of any of them. */

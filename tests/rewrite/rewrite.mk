@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
 FORMS_OBJ := $(addprefix $(B)/,tests/rewrite/test_forms.o tests/rewrite/forms.o \
-               shim/rewrite/emit.o shim/rewrite/emit_avx2.o shim/rewrite/emit_cold.o shim/rewrite/emit_evex.o \
+               shim/rewrite/emit.o shim/rewrite/emit_avx2.o shim/rewrite/emit_cold.o \
+               shim/rewrite/emit_evex.o shim/rewrite/held.o \
                shim/rewrite/insn.o shim/rewrite/constants.o \
                shim/rewrite/definition.o)
 
