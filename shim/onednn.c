@@ -24,7 +24,8 @@ static const fz_dnnl_server servers[FZ_DNNL_KINDS] = {
     [FZ_DNNL_INNER_PRODUCT] = {FZ_SYM_dnnl_inner_product, FZ_SCOPE_BLAS, NULL, NULL},
     [FZ_DNNL_ELTWISE] = {FZ_SYM_dnnl_eltwise, FZ_SCOPE_MATH, fz_dnnl_eltwise_read,
                          fz_dnnl_eltwise_run},
-    [FZ_DNNL_REORDER] = {FZ_SYM_dnnl_reorder, 0, NULL, NULL},
+    [FZ_DNNL_REORDER] = {FZ_SYM_dnnl_reorder, 0, fz_dnnl_reorder_read,
+                         fz_dnnl_reorder_run},
 };
 
 /* Is torch's traffic led through us, and can we read it? */
@@ -132,6 +133,8 @@ void fz_dnnl_table(fz_text *t)
 
 /* ---- The entry --------------------------------------------------------------------- */
 
+enum { TYPE_F32 = 3 }; /* dnnl_data_type_t; 1 and 2 are f16 and bf16 */
+
 /* No result is rounded: bytes are moved, or the largest is chosen. */
 static bool exact(const fz_dnnl_op *op)
 {
@@ -142,9 +145,12 @@ static bool exact(const fz_dnnl_op *op)
     case FZ_DNNL_REORDER: {
         const int from = fz_dnnl_type(op, FZ_DNNL_SRC);
         const int to = fz_dnnl_type(op, FZ_DNNL_DST);
+        static const int all[] = {FZ_DNNL_SRC, FZ_DNNL_DST, 0};
         int n;
         fz_post none;
-        return from && from == to && !fz_dnnl_posts(op, FZ_F32, &none, 0, &n);
+        /* Widening is exact as well. */
+        return from && (from == to || (from < TYPE_F32 && to == TYPE_F32)) &&
+               fz_dnnl_only(op, all) && !fz_dnnl_posts(op, FZ_F32, &none, 0, &n);
     }
     default: return false;
     }

@@ -11,6 +11,7 @@
 #include "../kernels/conv.h"
 #include "../kernels/eltwise.h"
 #include "../kernels/matmul.h"
+#include "../kernels/reorder.h"
 #include "../kernels/rnn.h"
 #include "shim.h"
 
@@ -149,6 +150,9 @@ typedef struct fz_dnnl_work {
         fz_lstm lstm;
         fz_matmul matmul;
         fz_eltwise eltwise;
+        struct fz_dnnl_reorder {
+            fz_tensor from, to;
+        } reorder;
     };
 } fz_dnnl_work;
 
@@ -176,6 +180,10 @@ bool fz_dnnl_left(unsigned i, fz_dnnl_rest *rest);
 /* Its part of the report. */
 void fz_dnnl_json(fz_text *t);
 void fz_dnnl_table(fz_text *t);
+
+/* Reorders that narrow (onednn_reorder.c). */
+const char *fz_dnnl_reorder_read(const fz_dnnl_op *op, fz_dnnl_work *work);
+void fz_dnnl_reorder_run(const fz_call *call, const fz_dnnl_work *work);
 
 /* Convolutions (onednn_conv.c). */
 const char *fz_dnnl_conv_read(const fz_dnnl_op *op, fz_dnnl_work *work);

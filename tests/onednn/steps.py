@@ -2,7 +2,7 @@
 
 SPDX-License-Identifier: Apache-2.0
 
-Usage: steps.py resnet|ways|quantized
+Usage: steps.py resnet|ways|quantized|narrow
 """
 
 from __future__ import annotations
@@ -111,5 +111,22 @@ def quantized() -> None:
     print("y", digest(ops.conv2d.new(qx, packed, 0.1, 64).int_repr()))
 
 
+def narrow() -> None:
+    """f32 to bf16 by oneDNN: the share of elements that are neighbours of the exact value,
+    and of those that are the nearest; the mean error in its own standard errors."""
+    torch.manual_seed(1)
+    x = torch.randn(16, 24, 13, 13)
+    got = [x.to_mkldnn(torch.bfloat16).to_dense() for _ in range(8)]
+    unit = torch.exp2(torch.frexp(x)[1] - 8.0)
+    off = torch.stack([(y.float() - x) / unit for y in got]).double()
+    near = torch.stack([y == x.bfloat16() for y in got]).double()
+    print("neighbours", float((off.abs() < 1).double().mean()))
+    print("nearest", float(near.mean()))
+    print("t", float(off.mean() / off.std() * off.numel() ** 0.5))
+    print("same", len({digest(y.view(torch.int16)) for y in got}))
+    wide = got[0].to_mkldnn().to_dense(torch.float32)
+    print("wide", torch.equal(wide, got[0].float()))
+
+
 if __name__ == "__main__":
-    {"resnet": resnet, "ways": ways, "quantized": quantized}[sys.argv[1]]()
+    {"resnet": resnet, "ways": ways, "quantized": quantized, "narrow": narrow}[sys.argv[1]]()

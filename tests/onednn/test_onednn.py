@@ -154,6 +154,24 @@ class Coverage(unittest.TestCase):
         self.assertGreater(symbols["sgemm_"]["perturbed"]["calls"], 0, "past oneDNN")
 
 
+class Reorders(unittest.TestCase):
+    """Copies are exact, narrowing rounds."""
+
+    def test_narrow(self) -> None:
+        """f32 to bf16 is a neighbour, without bias, in sr and ud; the nearest in nearest."""
+        for mode in ("sr", "ud"):
+            got, report = step("narrow", FUZZY_MODE=mode)
+            self.assertEqual(float(got["neighbours"]), 1)
+            self.assertLess(float(got["nearest"]), 0.8)
+            self.assertLess(abs(float(got["t"])), 6.1)  # 1e-9
+            self.assertEqual((got["same"], got["wide"]), ("8", "True"))
+            row = rows(report)["dnnl_reorder"]
+            self.assertEqual(row["perturbed"]["calls"], 8)
+            self.assertEqual(row["passed"]["calls"], 0)
+        got, _ = step("narrow", FUZZY_MODE="nearest")
+        self.assertEqual((got["nearest"], got["same"]), ("1.0", "1"))
+
+
 class Native(unittest.TestCase):
     """What is left to oneDNN is oneDNN's."""
 
