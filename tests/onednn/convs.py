@@ -43,6 +43,7 @@ class Case(NamedTuple):
     last: bool
     bias: bool
     weight_last: bool
+    dtype: torch.dtype
 
     @property
     def name(self) -> str:
@@ -57,14 +58,14 @@ class Case(NamedTuple):
             f",k{per(self.kernel)},s{per(self.stride)},p{per(self.padding)}"
             f",d{per(self.dilation)},o{per(self.output_padding)}"
             f"{',last' if self.last else ''}{',wlast' if self.weight_last else ''}"
-            f"{',bias' if self.bias else ''}"
+            f"{',bias' if self.bias else ''},{str(self.dtype).split('.')[1]}"
         )
 
 
 def draw(r: random.Random) -> Case:
     """Return a case whose output is not empty, unless the batch is."""
     while True:
-        dims, transposed = r.choice((1, 2, 2, 3)), r.random() < 0.35
+        dims, transposed = r.choice((1, 2, 2, 3)), r.random() < 0.25
         groups = r.choice((1, 1, 1, 2, 3, 0))
         if groups == 0:  # depthwise, with one or two outputs a channel
             groups = inner = r.choice((3, 8, 16, 20))
@@ -102,6 +103,7 @@ def draw(r: random.Random) -> Case:
             dims > 1 and r.random() < 0.3,
             r.random() < 0.5,
             dims > 1 and r.random() < 0.2,
+            r.choice((torch.float32, torch.float32, torch.bfloat16, torch.float16)),
         )
         if padding == "same" or all(
             (n - 1) * s - 2 * p + d * (k - 1) + o + 1 > 0
@@ -139,11 +141,15 @@ class Problem:
         per = c.outer // c.groups if c.transposed else c.inner // c.groups
         first = c.inner if c.transposed else c.outer
         self.case = c
-        self.x = torch.randn(c.batch, c.inner, *c.size, generator=g)
-        self.w = torch.randn(first, per, *c.kernel, generator=g)
-        self.b = torch.randn(c.outer, generator=g) if c.bias else None
-        y = self.forward(torch.float64)
-        self.g = torch.randn(y.shape, generator=g)
+        self.bits = {torch.float32: 24, torch.bfloat16: 8, torch.float16: 11}[c.dtype]
+
+        def numbers(*shape: int) -> torch.Tensor:
+            return torch.randn(*shape, generator=g).to(c.dtype).float()
+
+        self.x = numbers(c.batch, c.inner, *c.size)
+        self.w = numbers(first, per, *c.kernel)
+        self.b = numbers(c.outer) if c.bias else None
+        self.g = numbers(*self.forward(torch.float64).shape)
 
     def layout(self, t: torch.Tensor, *, last: bool) -> torch.Tensor:
         """Return the tensor, channels last if that is asked for."""
@@ -174,6 +180,12 @@ class Problem:
             out["gb"] = b.grad
         return {name: t for name, t in out.items() if t is not None}
 
+    def onednn(self) -> bool:
+        """Return whether this is computed by oneDNN's primitives."""
+        before = library.primitives()
+        self.compute(self.case.dtype)
+        return library.primitives() != before
+
     def terms(self) -> dict[str, int]:
         """Return how many roundings an element can have."""
         c, taps = self.case, 1
@@ -197,7 +209,7 @@ def problems(n: int, seed: int) -> list[Problem]:
     for i, c in enumerate(cases(n, seed)):
         try:
             p = Problem(c, seed + i)
-            p.compute(torch.float32)
+            p.compute(c.dtype)
             good.append(p)
         except RuntimeError as e:
             print("failed", c.name, str(e).splitlines()[0].replace(" ", "_"))
@@ -212,13 +224,17 @@ def lines(p: Problem, out: str, *figures: object) -> None:
 def bound(n: int, seed: int) -> None:
     """Print max |error| / (terms * 2^-24 * sum of |products|) of each output."""
     for p in problems(n, seed):
-        got, want = p.compute(torch.float32), p.compute(torch.float64)
+        if p.bits < 24 and not p.onednn():
+            continue  # ATen adds in bf16 and f16
+        got, want = p.compute(p.case.dtype), p.compute(torch.float64)
         size, terms = p.compute(torch.float64, size=True), p.terms()
         for out, t in got.items():
             if not t.numel() or not p.case.batch:  # nothing, or sums of nothing
                 lines(p, out, float(t.any()) * 1e9)
                 continue
             unit = terms[out] * 2.0**-24 * size[out] + 2.0**-140
+            if p.bits < 24:  # narrowed, to subnormal numbers of f16 too
+                unit = unit + 2.0**-p.bits * (want[out].abs() + unit) + 2.0**-25
             ratio = (t.double() - want[out]).abs() / unit
             lines(p, out, float(ratio.nan_to_num(nan=1e9).max()))
 
@@ -231,15 +247,13 @@ def mean(n: int, seed: int) -> None:
     for p in problems(n, seed):
         if not p.case.batch:
             continue
-        before = library.primitives()[0]
-        p.compute(torch.float32)
-        if library.primitives()[0] == before:
+        if not p.onednn():
             continue  # ATen's own way, whose scattered additions are native
         want, size = p.compute(torch.float64), p.compute(torch.float64, size=True)
         samples: dict[str, list[dict]] = {}
         for mode, often in (("sr", SAMPLES), ("ud", SAMPLES), ("nearest", 1)):
             library.mode(os.environ.get("INSTEAD_OF_" + mode, mode))
-            samples[mode] = [p.compute(torch.float32) for _ in range(often)]
+            samples[mode] = [p.compute(p.case.dtype) for _ in range(often)]
         for out, exact in want.items():
             sr, ud, near = (
                 torch.stack([x[out].double() for x in samples[m]]) - exact
@@ -248,7 +262,7 @@ def mean(n: int, seed: int) -> None:
             sd = sr.std(0)
             # One rounding, that seldom goes the other way, shows no spread in few samples:
             # its standard deviation is at most half a unit of the largest sum there is.
-            half = torch.exp2(torch.frexp(size[out])[1] - 25.0)
+            half = torch.exp2(torch.frexp(size[out])[1] - p.bits - 1.0)
             z = sr.mean(0) / torch.maximum(sd, half) * SAMPLES**0.5
             rms = [
                 float(x.square().mean().sqrt()) for x in (ud.mean(0), near, ud.std(0))
@@ -264,10 +278,10 @@ def digest(n: int, seed: int) -> None:
     for p in problems(n, seed):
         library.seed(1)
         before = library.primitives()
-        got = p.compute(torch.float32)
+        got = p.compute(p.case.dtype)
         counts = [b - a for a, b in zip(before, library.primitives())]
         for out, t in got.items():
-            data = t.contiguous().numpy().tobytes()
+            data = t.contiguous().float().numpy().tobytes()
             lines(p, out, hashlib.md5(data).hexdigest()[:16], *counts)
 
 

@@ -129,4 +129,6 @@ def narrow() -> None:
 
 
 if __name__ == "__main__":
-    {"resnet": resnet, "ways": ways, "quantized": quantized, "narrow": narrow}[sys.argv[1]]()
+    {"resnet": resnet, "ways": ways, "quantized": quantized, "narrow": narrow}[
+        sys.argv[1]
+    ]()

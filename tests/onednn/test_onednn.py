@@ -11,6 +11,7 @@ convolutions that are drawn.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import sys
@@ -72,7 +73,7 @@ class Convolutions(unittest.TestCase):
         """In nearest each output and gradient is within the bound of its own number of
         roundings."""
         got = convs("bound", 120, mode="nearest")
-        self.assertGreater(len(got), 300 * MANY)
+        self.assertGreater(len(got), 200 * MANY)
         off = {k: v for k, (v,) in got.items() if not float(v) <= 1}
         self.assertEqual(off, {})
         self.assertGreater(max(float(v) for (v,) in got.values()), 0.1, "it could fail")
@@ -93,7 +94,7 @@ class Convolutions(unittest.TestCase):
     def test_mean(self) -> None:
         """In sr the mean of each element is that of f64, within its own error; in ud it is
         at most twice as far from it as nearest is. What is inexact varies."""
-        off, seen = {}, convs("mean", 14)
+        off, seen = {}, convs("mean", 26)
         for key, line in seen.items():
             _, varies, inexact, _, _, ud, near, sd = map(float, line)
             if bias := self.biased(line):
@@ -103,24 +104,37 @@ class Convolutions(unittest.TestCase):
             if varies < 0.85 * inexact:
                 off[key] = f"{varies:.3f} vary, {inexact:.3f} are inexact"
         self.assertEqual(off, {})
-        self.assertGreater(len(seen), 15 * MANY)
+        self.assertGreater(len(seen), 12 * MANY)
 
     def test_power(self) -> None:
         """The same test refuses cestac for most outputs with many elements."""
         large = [
-            v for v in convs("mean", 14, mode="cestac").values() if float(v[0]) > 500
+            v
+            for (case, _), v in convs("mean", 26, mode="cestac").items()
+            if float(v[0]) > 500 and case.endswith("float32")
         ]
-        self.assertGreater(len(large), 5)
+        self.assertGreater(len(large), 3)
         self.assertGreater(sum(self.biased(v) != "" for v in large), len(large) / 2)
 
     def test_threads_and_seeds(self) -> None:
         """What oneDNN is asked for does not depend on the number of threads; a seed
         repeats it; all of it is executed."""
-        one, two = convs("digest", 40), convs("digest", 40, threads=2)
+        one, two = convs("digest", 60), convs("digest", 60, threads=2)
         ours = {k for k in one if one[k][1:] == two[k][1:] and one[k][1] != "0"}
-        self.assertGreater(len(ours), 40 * MANY)
+        self.assertGreater(len(ours), 30 * MANY)
         self.assertEqual([k for k in ours if one[k] != two[k]], [])
         self.assertEqual([k for k in ours if one[k][2] != "0"], [])
+
+    @unittest.skipUnless(importlib.util.find_spec("expecttest"), "needs expecttest")
+    def test_operator_database(self) -> None:
+        """The convolutions of PyTorch's own tests, in nearest, within a bound."""
+        args = [sys.executable, str(HERE / "ops.py")]
+        out = run(args, FUZZY_MODE="nearest", FUZZY_VERBOSE="0").stdout
+        rows = [line.split() for line in out.splitlines()]
+        self.assertGreater(len(rows), 50)
+        self.assertGreater(sum(r[2] != "0" for r in rows), 20, "by oneDNN")
+        off = [r for r in rows if not float(r[1]) <= 1 or r[3] != "0"]
+        self.assertEqual(off, [])
 
 
 class Coverage(unittest.TestCase):
