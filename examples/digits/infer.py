@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from digits import evaluate, load, network
+from digits import evaluate, load, network, score
 
 HERE = Path(__file__).resolve().parent
 
@@ -51,18 +51,23 @@ def main() -> None:
         nargs="?",
         help="a file that train.py --save wrote; without it train.py is run once",
     )
+    parser.add_argument("--data", metavar="FOLDER", help="of MNIST's idx files")
     parser.add_argument("--unsure", type=int, default=3, help="how many images to list")
-    parser.add_argument("--save", metavar="FILE", help="write the class probabilities here")
+    parser.add_argument(
+        "--save", metavar="FILE", help="write the class probabilities here"
+    )
     options = parser.parse_args()
 
-    _, _, images, labels = load()
-    model = network()
+    _, _, images, labels = load(options.data)
+    model = network(images.shape[-1])
+    if options.data and not options.weights:
+        parser.error("--data needs weights: train.py --data FOLDER --save FILE")
     file = options.weights or trained()
     model.load_state_dict(torch.load(file, weights_only=True))
     accuracy, loss = evaluate(model, images, labels)
     print(f"test accuracy: {accuracy:.6f}")
     print(f"test loss: {loss:.9g}")
-    scores = model(images)
+    scores = score(model, images)
     top = scores.topk(2, dim=1)
     margin = top.values[:, 0] - top.values[:, 1]
     for place in margin.argsort()[: options.unsure].tolist():

@@ -38,6 +38,13 @@ OPTIONS = {"full": (7, 0.05, 3), "quick": (3, 0.01, 1)}
 #: is the time of the work itself; without one, that of the process counts.
 CASES: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
     ("digits training", "sklearn", ("examples/digits/train.py", "--epochs", "2")),
+    ("mri", "deepbet", ("examples/mri/extract.py",)),
+    ("speech", "resemblyzer", ("examples/speech/embed.py",)),
+    (
+        "BERT-large, forward",
+        "transformers",
+        ("examples/scale/step.py", "bert-large", "--forward"),
+    ),
 )
 WORK = re.compile(r"^work: ([\d.e+-]+) s processor", re.MULTILINE)
 

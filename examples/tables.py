@@ -1,0 +1,562 @@
+"""Write the tables of the READMEs and docs/results.md from the studies' results.json.
+
+SPDX-License-Identifier: Apache-2.0
+
+    python examples/tables.py            writes them where they differ
+    python examples/tables.py --check    says where they differ; status 1 then
+
+A table or picture stands between `<!-- table: NAME -->` and `<!-- end -->`. No number in it is typed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+RESULTS = {
+    "digits": "examples/digits/results.json",
+    "harmonic": "examples/harmonic/results.json",
+    "mri": "examples/mri/results.json",
+    "speech": "examples/speech/results.json",
+    "scale": "examples/scale/results.json",
+    "peers": "docs/peers.json",
+}
+Result = dict[str, Any]
+
+
+def load(name: str) -> Result:
+    """Return a study's results."""
+    return json.loads((ROOT / RESULTS[name]).read_text(encoding="utf-8"))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
+
+
+def figure(value: float | None, count: int = 3) -> str:
+    """Return a number in few digits; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:.{count}g}"
+    return f"{value:.0f}" if "e+" in text and value < 1e7 else text
+
+
+def digits_of(bits: dict[str, Any] | None) -> str:
+    """Return significant decimal digits with the interval's ends; = where at the ceiling."""
+    if bits is None:
+        return "–"
+    scale = 0.30103
+    if bits["high"] is None:
+        return f"≥ {bits['low'] * scale:.2f}"
+    return (
+        f"{bits['digits']:.2f} ({bits['low'] * scale:.2f}–{bits['high'] * scale:.2f})"
+    )
+
+
+def bits_text(bits: dict[str, Any] | None) -> str:
+    """Return significant bits with the interval's ends."""
+    if bits is None:
+        return "–"
+    if bits["high"] is None:
+        return f"≥ {bits['low']:.1f}"
+    return f"{bits['bits']:.1f} ({bits['low']:.1f}–{bits['high']:.1f})"
+
+
+def coverage(found: Result) -> str:
+    """Say what share of the operations was perturbed."""
+    done, left = found["perturbed"], found["left"]
+    if found["share"] is None:
+        return (
+            f"layers {', '.join(found['layers'])}: {figure(done)} operations perturbed; the "
+            "instructions of PyTorch's own code were not, nor are they counted"
+        )
+    share = "100 %" if not left else f"{100 * found['share']:.4f} %"
+    calls = 100 * found["by_calls"] / done if done else 0
+    text = (
+        f"{share} of {figure(done + left)} counted operations that can round were perturbed "
+        f"({calls:.1f} % by calls, {100 - calls:.1f} % as instructions)"
+    )
+    if found["unknown_sites"]:
+        text += (
+            f"; {found['unknown_sites']} places in code that is not moved (AVX-512, x87) "
+            "are not counted"
+        )
+    return text
+
+
+def source(result: Result, *, samples: bool = True) -> str:
+    """Say what a table was measured on, how, and what was perturbed."""
+    machine = result["machine"]
+    packages = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
+    first = (
+        f"`{result['command']}`, {machine['date']}: {machine['cpu']}, {machine['cpus']} "
+        f"CPUs ({', '.join(machine['isa'])}), Python {machine['python']}, {packages}."
+    )
+    lines = [first]
+    if samples:
+        lines.append(f"{result['samples']} samples of each mode.")
+    if "coverage" in result:
+        lines.append(f"Coverage: {coverage(result['coverage'])}.")
+    return "\n" + "\n".join(lines) + "\n"
+
+
+def time_table(time: Result, also: str | None = None) -> str:
+    """Return times and memory of configurations."""
+    found = time["configurations"]
+    rows = []
+    for name, row in found.items():
+        ratio = (
+            "1"
+            if name == "native"
+            else f"{figure(row['ratio'])} ({figure(row['low'])}–{figure(row['high'])})"
+        )
+        memory = "–"
+        if "mib" in row:
+            memory = f"{row['mib']} MiB"
+            if "memory_ratio" in row:
+                memory += f", {figure(row['memory_ratio'])}×"
+        rows.append(
+            [
+                name,
+                f"{figure(row['seconds'])} s",
+                ratio,
+                figure(row.get("process_ratio", 1.0)),
+                memory,
+            ]
+        )
+    head = [
+        "",
+        "processor time",
+        "ratio (least–largest)",
+        "whole process",
+        "peak memory",
+    ]
+    threads = time["threads"]
+    return table(head, rows) + (
+        f"\n`{time['command']}`, {threads} thread{'s' * (threads > 1)}, median of "
+        f"{time['rounds']} round{'s' * (time['rounds'] > 1)} in turns; load average "
+        f"{time['load'][0]} to {time['load'][1]}. Time is that of the work, without imports.\n"
+    )
+
+
+# ---- digits --------------------------------------------------------------------------
+
+
+def digits_training() -> str:
+    """Training: numbers at the end."""
+    r = load("digits")
+    rows = []
+    for mode, found in r["training"].items():
+        for name in sorted((k for k in found if k[0] == "n"), key=lambda k: int(k[1:])):
+            numbers = found[name]["numbers"]
+            flips = found[name]["probabilities"]
+            rows.append(
+                [
+                    mode,
+                    name[1:],
+                    figure(numbers["test loss"]["mean"], 6),
+                    digits_of(numbers["test loss"]["bits"]),
+                    figure(numbers["test accuracy"]["mean"], 5),
+                    figure(numbers["test accuracy"]["sd"], 2),
+                    figure(numbers["test F1"]["mean"], 5),
+                    f"{flips['flipped']} of {flips['items']}",
+                ]
+            )
+    native = next(iter(r["training"].values()))
+    numbers = next(v for k, v in native.items() if k[0] == "n")["numbers"]
+    rows.insert(
+        0,
+        [
+            "native", 1, figure(numbers["test loss"]["native"], 6), "",
+            figure(numbers["test accuracy"]["native"], 5), "",
+            figure(numbers["test F1"]["native"], 5), "",
+        ],
+    )  # fmt: skip
+    head = [
+        "mode", "samples", "test loss", "its digits (95 %)", "accuracy", "sd", "F1",
+        "classes that flip",
+    ]  # fmt: skip
+    return table(head, rows) + source(r)
+
+
+def digits_testing() -> str:
+    """Testing fixed weights."""
+    r = load("digits")
+    rows = []
+    for mode, found in r["testing"].items():
+        bias = found["bias"]
+        ends = f"{figure(bias['low'], 2)} to {figure(bias['high'], 2)}"
+        rows.append(
+            [
+                mode,
+                digits_of(found["test loss"]["bits"]),
+                bits_text(found["scores"]),
+                found["flipped"],
+                f"{figure(bias['along'], 2)} ({ends})",
+            ]
+        )
+    head = [
+        "mode", "digits of the loss", "bits of the scores", "flips",
+        "scores' bias against f64, relative",
+    ]  # fmt: skip
+    ceiling = next(iter(r["testing"].values()))["scores"]["ceiling"]
+    return table(head, rows) + (
+        f"\n{r['samples']} samples can show {ceiling:.1f} bits, "
+        f"{ceiling * 0.30103:.2f} digits.\n"
+    )
+
+
+def digits_classes() -> str:
+    """Probabilities by class."""
+    r = load("digits")
+    modes = list(r["training"])
+    rows = []
+    for k, one in enumerate(r["training"][modes[0]]["classes"]):
+        cells: list[object] = [one["class"], one["images"], figure(one["mean"], 6)]
+        for mode in modes:
+            found = r["training"][mode]["classes"][k]
+            cells.append(f"{figure(found['sd'], 2)}, {figure(found['digits'], 2)}")
+        rows.append(cells)
+    head = [
+        "class",
+        "images",
+        f"mean ({modes[0]})",
+        *(f"{m}: sd, digits" for m in modes),
+    ]
+    return table(head, rows)
+
+
+# ---- harmonic ------------------------------------------------------------------------
+
+PAPER_HARMONIC = {
+    "native": "15.4037", "sr": "16.695 ± .005", "ud": "15.403 ± .005",
+    "cestac": "21.57 ± .01",
+}  # fmt: skip
+
+
+def harmonic() -> str:
+    """The harmonic sum."""
+    r = load("harmonic")
+    found = r["program"]["harmonic"]
+    law = {"sr": r["law"]["sr_sd"], "ud": r["law"]["ud_sd"]}
+    first = next(iter(found.values()))
+    rows = [
+        ["exact", figure(first["exact"], 8), "", "", ""],
+        ["native", figure(first["native"], 8), "0", "", PAPER_HARMONIC["native"]],
+    ]
+    for mode, one in found.items():
+        rows.append(
+            [
+                mode,
+                figure(one["mean"], 8),
+                figure(one["sd"]),
+                figure(law.get(mode)),
+                PAPER_HARMONIC[mode],
+            ]
+        )
+    head = ["", "mean", "standard deviation", "by the law", "published, Fuzzy PyTorch"]
+    return table(head, rows) + source(r)
+
+
+def _known(found: Result) -> list[list[object]]:
+    rows = []
+    for name, modes in found.items():
+        if name == "harmonic":
+            continue
+        first = next(iter(modes.values()))
+        rows.append(
+            [
+                name,
+                figure(first["exact"], 9),
+                figure(first["native"], 9),
+                *(
+                    f"{figure(m['mean'], 9)}, {figure(m['sd'], 2)}"
+                    for m in modes.values()
+                ),
+            ]
+        )
+    return rows
+
+
+def cancellation() -> str:
+    """Sums with cancellation, of the C program."""
+    found = load("harmonic")["program"]
+    modes = list(found["plain"])
+    head = ["", "exact", "native", *(f"{m}: mean, sd" for m in modes)]
+    return table(head, _known(found))
+
+
+def torch_sums() -> str:
+    """Sums with cancellation, of PyTorch."""
+    r = load("harmonic")
+    modes = list(r["torch"]["sum"])
+    head = ["", "exact", "native", *(f"{m}: mean, sd" for m in modes)]
+    text = f"\nCoverage: {coverage(r['torch_coverage'])}.\n"
+    return table(head, _known(r["torch"])) + text
+
+
+# ---- mri, speech, scale ---------------------------------------------------------------
+
+
+def mri() -> str:
+    """Masks and volumes."""
+    r = load("mri")
+    rows = []
+    for mode, found in r["modes"].items():
+        volume = found["volume"]
+        rows.append(
+            [
+                mode,
+                f"{figure(volume['mean'], 7)} ± {figure(volume['sd'], 2)}",
+                digits_of(volume["bits"]),
+                f"{found['dice']['min']:.6f}",
+                f"{found['dice']['mean']:.6f}",
+                f"{found['differing']} of {found['voxels']}",
+                figure(found["entropy_max"], 3),
+            ]
+        )
+    native = next(iter(r["modes"].values()))["volume"]["native"]
+    head = [
+        "mode", "volume, ml", "its digits", "least Dice", "mean Dice", "voxels that differ",
+        "largest entropy, bits",
+    ]  # fmt: skip
+    return table(head, rows) + f"\nNative volume: {figure(native, 7)} ml.\n" + source(r)
+
+
+def speech() -> str:
+    """Embeddings, cosines, decisions."""
+    r = load("speech")
+    rows = []
+    for mode, found in r["modes"].items():
+        decision = found["decision"]
+        rows.append(
+            [
+                mode,
+                bits_text(found["embeddings"]),
+                figure(found["embeddings"]["worst_element"]),
+                bits_text(found["cosines"]),
+                f"{decision['flipped']} of {decision['pairs']}",
+                f"{figure(decision['nearest'])}, {figure(decision['nearest_in_sd'])} sd",
+            ]
+        )
+    ceiling = next(iter(r["modes"].values()))["embeddings"]["ceiling"]
+    head = [
+        "mode", "bits of the embeddings", "worst element", "bits of the cosines",
+        "decisions that flip", "nearest to the threshold",
+    ]  # fmt: skip
+    text = f"\n{r['samples']} samples can show {ceiling:.1f} bits.\n"
+    return table(head, rows) + text + source(r)
+
+
+def scale() -> str:
+    """Models by size."""
+    r = load("scale")
+    rows = []
+    for name, m in r["models"].items():
+        layers = m["modes"]["sr"]["layers"]
+        time = m["time"]["configurations"]["sr"]
+        native = m["time"]["configurations"]["native"]
+        share = m["coverage"]["share"]
+        rows.append(
+            [
+                name,
+                f"{m['parameters'] / 1e6:.1f} M",
+                m["samples"],
+                bits_text(layers["output"]),
+                f"{figure(layers['least']['bits'])} ({layers['least']['name']})",
+                f"{figure(native['forward_seconds'])} s, {figure(time['forward_ratio'])}×",
+                f"{figure(native['seconds'])} s, {figure(time['ratio'])}×",
+                f"{native.get('mib', '–')} MiB, {figure(time.get('memory_ratio'))}×",
+                "calls only" if share is None else f"{100 * share:.2f} %",
+            ]
+        )
+    head = [
+        "model (random weights)", "parameters", "samples", "bits of the output",
+        "least layer", "forward: native, sr", "training step: native, sr",
+        "peak memory: native, sr", "perturbed",
+    ]  # fmt: skip
+    return table(head, rows) + source(r, samples=False)
+
+
+# ---- results.md ----------------------------------------------------------------------
+
+
+def peers() -> str:
+    """The benchmark: make bench-peers."""
+    r = load("peers")
+    rows = []
+    modes = ("nearest", "sr", "ud", "cestac")
+    for row in r["rows"]:
+        cells = [row["operation"], seconds(statistics.median(row["seconds"]["native"]))]
+        for mode in modes:
+            one = row["ratio"][mode]
+            cells.append(
+                f"{figure(one['median'])} ({figure(one['low'])}–{figure(one['high'])})"
+            )
+        for peer in ("verrou average", "fuzzy pytorch sr", "pychop"):
+            if peer in row["ratio"]:
+                cells.append(figure(row["ratio"][peer]["median"]))
+            else:
+                value = row["published"].get(peer)
+                cells.append("–" if value is None else f"*{figure(value, 4)}*")
+        faster = row.get("faster_than_verrou")
+        cells.append("–" if faster is None else f"{figure(faster)}×")
+        rows.append(cells)
+    head = [
+        "", "native", *modes, "Verrou SR", "Fuzzy PyTorch SR", "pychop", "sr over Verrou",
+    ]  # fmt: skip
+    about = r["machine"]
+    return table(head, rows) + (
+        f"\n`make bench-peers`, {about['date']}: {about['cpu']}, {about['cpus']} CPUs "
+        f"({', '.join(about['isa'])}), torch {about['torch']}. Ratios to native, median of "
+        f"{r['rounds'][0]} rounds (use cases: {r['rounds'][1]}; least–largest), one thread, "
+        f"processor time; load average {about['load_before']} to {about['load_after']}. "
+        "Figures in italics are published, on other machines.\n"
+    )
+
+
+def seconds(value: float) -> str:
+    """Return a time with its unit."""
+    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
+        if value < 1000 * scale:
+            return f"{figure(value / scale)} {unit}"
+    return f"{figure(value)} s"
+
+
+def targets() -> str:
+    """What was aimed at and what was reached."""
+    rows: list[list[object]] = []
+
+    def add(
+        name: str, value: float, most: float, published: str, unit: str = "×"
+    ) -> None:
+        met = "met" if value <= most else "**missed**"
+        rows.append(
+            [name, f"≤ {most:g}{unit}", f"{figure(value)}{unit}", met, published]
+        )
+
+    def timed(name: str) -> Result:
+        found = load(name) if (ROOT / RESULTS[name]).exists() else {}
+        return found.get("time", {}).get("configurations", {}).get("sr", {})
+
+    for name, label, most, published in (
+        ("digits", "digits, training", 4, "10.9×"),
+        ("mri", "mri", 3, "4.1× (against a build without oneDNN)"),
+        ("speech", "speech", 5, "53×"),
+    ):
+        sr = timed(name)
+        if sr:
+            add(f"{label}, time", sr["ratio"], most, published)
+        if sr and name == "mri":
+            add("mri, peak memory", sr["memory_ratio"], 1.15, "–")
+    models = load("scale")["models"] if (ROOT / RESULTS["scale"]).exists() else {}
+    if "bert-large" in models:
+        sr = models["bert-large"]["time"]["configurations"]["sr"]
+        add("BERT-large, forward, time", sr["forward_ratio"], 6, "–")
+    listed = load("peers")["rows"] if (ROOT / RESULTS["peers"]).exists() else []
+    for row in listed:
+        if row["kind"] == "operation" and row["met"] is not None:
+            met = "met" if row["met"] else "**missed**"
+            rows.append(
+                [
+                    f"{row['operation']}, faster than Verrou SR",
+                    f"≥ {row['target']:g}×",
+                    f"{figure(row['faster_than_verrou'])}×",
+                    met,
+                    "8–49×",
+                ]
+            )
+    head = ["ratio to native on the same threads", "target", "sr", "", "Fuzzy PyTorch"]
+    return table(head, rows)
+
+
+def picture(path: str, alt: str, base: str) -> Callable[[], str]:
+    """Return what shows a picture on a page of a folder, once its study has drawn it."""
+
+    def shown() -> str:
+        if not (ROOT / path).exists():
+            raise FileNotFoundError(2, "no such file", str(ROOT / path))
+        return f"![{alt}]({os.path.relpath(path, base)})\n"
+
+    return shown
+
+
+PICTURES = {
+    "digits": ("examples/digits/curves.svg", "Training curves with envelopes"),
+    "mri": ("examples/mri/entropy.png", "Where the votes differ, and by how much"),
+    "scale": ("examples/scale/scale.svg", "Bits, time and memory by size"),
+}
+TABLES: dict[str, Callable[[], str]] = {
+    "digits-training": digits_training,
+    "digits-testing": digits_testing,
+    "digits-classes": digits_classes,
+    "digits-time": lambda: time_table(load("digits")["time"]),
+    "harmonic": harmonic,
+    "harmonic-time": lambda: time_table(load("harmonic")["time"]),
+    "cancellation": cancellation,
+    "torch-sums": torch_sums,
+    "mri": mri,
+    "mri-time": lambda: time_table(load("mri")["time"]),
+    "speech": speech,
+    "speech-time": lambda: time_table(load("speech")["time"]),
+    "scale": scale,
+    "peers": peers,
+    "targets": targets,
+    "peers-picture": picture("docs/peers.png", "Slow-downs on a log scale", "docs"),
+}
+for _name, (_path, _alt) in PICTURES.items():
+    TABLES[f"{_name}-picture"] = picture(_path, _alt, f"examples/{_name}")
+    TABLES[f"results-{_name}-picture"] = picture(_path, _alt, "docs")
+
+
+def pages() -> list[Path]:
+    """Return the files that have tables."""
+    return [*sorted(HERE.glob("*/README.md")), ROOT / "docs" / "results.md"]
+
+
+def made(name: str) -> str:
+    """Return a table, or what says that its study has left no results here."""
+    try:
+        return TABLES[name]()
+    except FileNotFoundError as error:
+        missing = str(error.filename).replace(f"{ROOT}/", "")
+        return f"*Not measured in this version: {missing} is not there.*\n"
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables made anew."""
+    return BLOCK.sub(lambda m: f"{m[1]}{made(m[2])}{m[3]}", text)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Write, or compare."""
+    check = list(argv) == ["--check"]
+    if argv and not check:
+        print("usage: tables.py [--check]", file=sys.stderr)
+        return 2
+    differ = 0
+    for page in pages():
+        old = page.read_text(encoding="utf-8")
+        new = filled(old)
+        if old != new:
+            differ += 1
+            if check:
+                print(f"{page.relative_to(ROOT)}: tables differ from results.json")
+            else:
+                page.write_text(new, encoding="utf-8")
+    return 1 if check and differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
