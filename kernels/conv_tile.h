@@ -8,6 +8,7 @@
 #include "conv_plan.h"
 
 #include "conv_pack.h"
+#include "step.h"
 #include "tables.h"
 
 #define UNIT FZ_PANEL_UNIT
@@ -41,6 +42,7 @@ typedef struct tile {
     ptrdiff_t group;
     fz_job job; /* with the key of the tile's class */
     ptrdiff_t row0, col0;
+    ptrdiff_t pixel0; /* of its class, for post-ops */
     int rows, cols;
     fz_side a, b;
     ptrdiff_t out_row[MC], out_col[NC];

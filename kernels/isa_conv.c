@@ -10,8 +10,9 @@
 #include "conv_tile.h"
 
 /* Names of the streams of one call: a group and class each, then what is made of the
- * gradient of the bias. */
+ * gradient of the bias; depthwise convolutions have one for each image. */
 #define BIAS_STREAM (UINT64_C(1) << 63)
+#define DEPTH_STREAM (UINT64_C(1) << 62)
 
 /* ---- forward, and backward data ---------------------------------------------------- */
 
@@ -47,15 +48,15 @@ static void pixels(const axis *batch, const ptrdiff_t stride[3], const ptrdiff_t
     }
 }
 
-typedef struct taps {
+typedef struct tap_walk {
     const fz_run *run[3];
     ptrdiff_t u[3], channel; /* where the next run of K begins */
     fz_side *in, *w;
-} taps;
+} tap_walk;
 
 static void next_taps(void *state, tile *t, ptrdiff_t k, int kc)
 {
-    taps *s = state;
+    tap_walk *s = state;
     (void)k; /* the state has moved on */
     const conv *v = t->v;
     for (int i = 0; i < kc;) {
@@ -105,8 +106,7 @@ static void places(const tile *t, const fz_tensor *x, const fz_run *const run[3]
     }
     o->base = x->data;
     o->type = x->type;
-    pixels(&batch, stride, first, step, count, v->by_channel ? t->row0 : t->col0, np,
-           pixel);
+    pixels(&batch, stride, first, step, count, t->pixel0, np, pixel);
     for (int c = 0; c < nc; c++)
         channel[c] =
             at(&chan, t->group * v->oc + (v->by_channel ? t->col0 : t->row0) + c);
@@ -199,7 +199,7 @@ static void output_tile(void *arg, int index)
     t.rows = (int)(m - t.row0 < MC ? m - t.row0 : MC);
     t.cols = (int)(n - t.col0 < NC ? n - t.col0 : NC);
 
-    taps s = {.in = v->by_channel ? &t.a : &t.b, .w = v->by_channel ? &t.b : &t.a};
+    tap_walk s = {.in = v->by_channel ? &t.a : &t.b, .w = v->by_channel ? &t.b : &t.a};
     ptrdiff_t from[3], to[3], from_step[3], to_step[3], count[3], depth = v->ic;
     for (int d = 0; d < 3; d++) {
         s.run[d] = run[d];
@@ -210,7 +210,7 @@ static void output_tile(void *arg, int index)
         count[d] = run[d]->count;
         depth *= run[d]->taps;
     }
-    const ptrdiff_t p0 = v->by_channel ? t.row0 : t.col0;
+    const ptrdiff_t p0 = t.pixel0 = v->by_channel ? t.row0 : t.col0;
     const ptrdiff_t c0 = v->by_channel ? t.col0 : t.row0;
     const int pixel_count = v->by_channel ? t.rows : t.cols;
     const int channels = v->by_channel ? t.cols : t.rows;
@@ -232,6 +232,8 @@ static void output_tile(void *arg, int index)
     const int nth = finish(&t, run);
     put(&t, v->out, nth);
 }
+
+#include "conv_depth.h"
 
 /* What rows x cols sums cost, in slots of 16 lanes and panels of 4 rows: the same answer
  * on every ISA, since which side has the lanes decides which words are whose. */
@@ -268,6 +270,23 @@ static void make_runs(conv *v, int small, const fz_tensor *out, const fz_tensor 
     }
 }
 
+static void run_tiles(conv *v)
+{
+    const fz_conv *c = v->c;
+    const ptrdiff_t classes = v->runs[0].n * v->runs[1].n * v->runs[2].n;
+    v->by_channel = choose_lanes(v);
+    f64 work = 0;
+    for (ptrdiff_t i = 0; i < classes; i++) {
+        const fz_run *run[3];
+        runs_of_class(v, i, run);
+        v->tiles += class_tiles(v, run);
+        work += (f64)class_pixels(v, run) *
+                (f64)(run[0]->taps * run[1]->taps * run[2]->taps * v->ic + 1);
+    }
+    fz_share(v->job, work * (f64)(v->oc * c->groups), output_tile, v,
+             (int)(v->tiles * c->groups));
+}
+
 static void run_outputs(conv *v)
 {
     const fz_conv *c = v->c;
@@ -290,18 +309,8 @@ static void run_outputs(conv *v)
         v->w_stride[d] = s < 0 ? 0 : c->weights.stride[x + g];
     }
     make_runs(v, forward != (c->deconv != 0), v->out, v->in);
-    const ptrdiff_t classes = v->runs[0].n * v->runs[1].n * v->runs[2].n;
-    v->by_channel = choose_lanes(v);
-    f64 work = 0;
-    for (ptrdiff_t i = 0; i < classes; i++) {
-        const fz_run *run[3];
-        runs_of_class(v, i, run);
-        v->tiles += class_tiles(v, run);
-        work += (f64)class_pixels(v, run) *
-                (f64)(run[0]->taps * run[1]->taps * run[2]->taps * v->ic + 1);
-    }
-    fz_share(v->job, work * (f64)(v->oc * c->groups), output_tile, v,
-             (int)(v->tiles * c->groups));
+    if (!run_depth(v))
+        run_tiles(v);
     for (int d = 0; d < 3; d++)
         fz_runs_free(&v->runs[d]);
     fz_tensor_clear_padding(v->out);

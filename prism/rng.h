@@ -49,25 +49,38 @@ FZ_INLINE vi fz_aesenc(vi s, vi k)
 #define NV (L < 4 ? 4 / L : 1)
 #define SPV (L > 4 ? L / 4 : 1)
 
-/* Strands c .. c+SPV-1 of (key, a, b). */
-FZ_INLINE void fz_strands_open(vi st[NV], prism_key key, uint32_t a, uint32_t b,
-                               uint32_t c)
+/* Strands c .. c+SPV-1 of (key, a, b): what does not depend on a, then the rest. */
+FZ_INLINE void fz_strands_base(vi base[NV], prism_key key, uint32_t b, uint32_t c)
 {
-    const vi k = fz_dup128(key.lo, key.hi);
     for (int v = 0; v < NV; v++) {
         vi x;
         for (int i = 0; i < L; i += 2) {
             int q = v * L + i; /* first qword within the unit */
             uint64_t half = (uint64_t)(q >> 1 & 1) << 63;
-            x[i] = (int64_t)(key.lo ^ (a | (uint64_t)b << 32));
+            x[i] = (int64_t)(key.lo ^ (uint64_t)b << 32);
             x[i + 1] = (int64_t)(key.hi ^ ((uint64_t)(c + (uint32_t)(q >> 2)) | half));
         }
-        x = fz_aesenc(x, k);
-        x = fz_aesenc(x, fz_dup128(FZ_PI2, FZ_PI3));
-        x = fz_aesenc(x, k);
-        x = fz_aesenc(x, fz_dup128(FZ_PI4, FZ_PI5));
-        st[v] = fz_aesenc(x, k);
+        base[v] = x;
     }
+}
+
+FZ_INLINE vi fz_strands_from(vi base, prism_key key, uint32_t a)
+{
+    const vi k = fz_dup128(key.lo, key.hi);
+    vi x = base ^ fz_dup128(a, 0);
+    x = fz_aesenc(x, k);
+    x = fz_aesenc(x, fz_dup128(FZ_PI2, FZ_PI3));
+    x = fz_aesenc(x, k);
+    x = fz_aesenc(x, fz_dup128(FZ_PI4, FZ_PI5));
+    return fz_aesenc(x, k);
+}
+
+FZ_INLINE void fz_strands_open(vi st[NV], prism_key key, uint32_t a, uint32_t b,
+                               uint32_t c)
+{
+    fz_strands_base(st, key, b, c);
+    for (int v = 0; v < NV; v++)
+        st[v] = fz_strands_from(st[v], key, a);
 }
 
 FZ_INLINE vi fz_strand_step(vi st)
