@@ -204,7 +204,9 @@ static void put(const tile *t, const fz_tensor *out, int nth)
             const f32 *x = sum + i * NC + j;
             if (out->type == FZ_F32) {
                 f32 *y = (f32 *)out->data + t->out_row[i];
-                if (in_row)
+                if (in_row && cols == UNIT)
+                    memcpy(y + place[0], x, UNIT * sizeof *y); /* one move */
+                else if (in_row)
                     memcpy(y + place[0], x, (size_t)cols * sizeof *y);
                 else
                     for (int q = 0; q < cols; q++)

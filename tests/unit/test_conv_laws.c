@@ -144,8 +144,8 @@ START_TEST(law_of_sums)
             const size_t all = rows * (size_t)(end - first), row = (size_t)(end - first);
             double *e = malloc(all * sizeof *e);
             for (size_t i = 0; i < all; i++)
-                e[i] = (double)((wide)conv_element(out, i / row * (size_t)last + i % row +
-                                                            (size_t)first) -
+                e[i] = (double)((wide)conv_element(out, i / row * (size_t)last +
+                                                            i % row + (size_t)first) -
                                 y) -
                        mean;
             for (size_t l = 0; l < 7 + 8 + 1; l++) {
@@ -167,7 +167,7 @@ START_TEST(law_of_sums)
             free(e);
             conv_case_free(&k);
         }
-    printf("laws: conv, %s: %d assertions of %g, smallest p %.2g, variance %.3f at most\n",
+    printf("laws: conv, %s: %d assertions of %g, smallest p %.2g, variance %.3f\n",
            law_name[law], assertions, STAT_ALARM, least, worst);
 }
 END_TEST
