@@ -1,5 +1,5 @@
-/* Convolutions by statistics: mean and variance of sums, unrelated streams, narrowing, and
- * that what falls into the padding is no operation.
+/* Convolutions by statistics: mean and variance of sums, unrelated streams, narrowing,
+ * and that what falls into the padding is no operation.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
