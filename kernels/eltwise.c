@@ -206,8 +206,8 @@ static void task(void *arg, int index)
     if (e->to.type == FZ_F32)
         memcpy(AT(e->to), out, r.n * sizeof *out);
     else
-        fz_narrow_row(out, n, e->to.type, job.mode, job.key,
-                      (uint16_t *)(void *)AT(e->to), 1);
+        r.parts.k->narrow(&job, e->to.type == FZ_BF16, n, out,
+                          (uint16_t *)(void *)AT(e->to));
 #undef AT
 }
 

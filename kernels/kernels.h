@@ -100,6 +100,11 @@ typedef void fz_math_wide_fn(enum fz_fn fn, int is_f32, ptrdiff_t n, const f64 *
 struct fz_conv;
 typedef void fz_conv_fn(const fz_job *job, const struct fz_conv *c);
 
+/* out[i] = x[i] narrowed to bf16 or f16 (conversions follow sr under ud): half.h, with
+ * dword i mod 8 of step i / 8 of strand (key, 0, 0, 0). */
+typedef void fz_narrow_fn(const fz_job *job, int bf16, ptrdiff_t n, const f32 *x,
+                          uint16_t *out);
+
 /* A complete table an ISA, no NULL entry. gemv is gemm with n = 1; a batch is a loop over
  * its entries with keys prism_key_derive(job.key, entry). */
 typedef struct fz_kernels {
@@ -116,6 +121,7 @@ typedef struct fz_kernels {
     fz_map_f32_fn *map_f32;
     fz_map_f64_fn *map_f64;
     fz_math_wide_fn *math_wide;
+    fz_narrow_fn *narrow;
     fz_conv_fn *conv;
 } fz_kernels;
 

@@ -135,6 +135,11 @@ static const f32 *beside(const row *r, const fz_tensor *t)
 {
     const int last = t->ndims - 1;
     const ptrdiff_t at = start(t, r->index), size = (ptrdiff_t)fz_type_size(t->type);
+    if (!t->nblocks && t->stride[last] == 1 && t->dims[last] > 1) {
+        widen_run((const char *)t->data + (at + r->index[last]) * size, t->type, r->cols,
+                  r->tmp);
+        return r->tmp;
+    }
     for (ptrdiff_t j = 0; j < r->cols; j++)
         fz_widen_row((const char *)t->data +
                          (at + place(t, last, r->index[last] + j)) * size,
@@ -192,9 +197,14 @@ static void write_row(row *r, const fz_tensor *c)
     const int last = c->ndims - 1;
     const ptrdiff_t at = start(c, r->index);
     const fz_job job = fz_part(r->parts);
-    uint16_t *half = (uint16_t *)(void *)r->tmp;
+    const int here = !c->nblocks && c->stride[last] == 1;
+    uint16_t *half = (uint16_t *)c->data + at + r->index[last];
+    if (!here || c->type == FZ_F32)
+        half = (uint16_t *)(void *)r->tmp;
     if (c->type != FZ_F32)
-        fz_narrow_row(r->x, r->cols, c->type, job.mode, job.key, half, 1);
+        r->parts->k->narrow(&job, c->type == FZ_BF16, r->cols, r->x, half);
+    if (here && c->type != FZ_F32)
+        return;
     for (ptrdiff_t j = 0; j < r->cols; j++) {
         const ptrdiff_t to = at + place(c, last, r->index[last] + j);
         if (c->type == FZ_F32)

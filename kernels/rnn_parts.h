@@ -116,7 +116,7 @@ static inline void narrow(run *r, const f32 *x, enum fz_type type, uint16_t *out
                           f32 *back)
 {
     const fz_job job = fz_part(&r->parts);
-    fz_narrow_row(x, (ptrdiff_t)r->n, type, job.mode, job.key, out, 1);
+    r->parts.k->narrow(&job, type == FZ_BF16, (ptrdiff_t)r->n, x, out);
     for (size_t i = 0; i < r->n && back; i++)
         back[i] = fz_widen(out[i], type);
 }

@@ -26,6 +26,7 @@ typedef void fz_panels_f32_fn(const fz_job *job, struct fz_panels *p, int kc,
     fz_map_f32_fn fz_map_f32_##isa;                                                     \
     fz_map_f64_fn fz_map_f64_##isa;                                                     \
     fz_math_wide_fn fz_math_wide_##isa;                                                 \
+    fz_narrow_fn fz_narrow_##isa;                                                       \
     fz_panels_f32_fn fz_panels_f32_##isa;                                               \
     fz_conv_fn fz_conv_##isa;
 

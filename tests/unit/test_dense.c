@@ -270,6 +270,41 @@ START_TEST(gemm_narrow_is_the_definition)
 }
 END_TEST
 
+/* A row is narrowed number by number, with the words that kernels.h says. */
+START_TEST(narrow_is_the_definition)
+{
+    enum { N = 61 };
+    const uint64_t seed = test_seed(SEED + 5);
+    rng g = {seed};
+    for (int trial = 0; trial < 3000; trial++) {
+        const enum fz_type type = trial % 2 ? FZ_BF16 : FZ_F16;
+        const fz_job job = {(enum prism_mode)(trial / 2 % 4), 24,
+                            prism_key_seed(rng_next(&g)), NULL};
+        const ptrdiff_t n = (ptrdiff_t)rng_below(&g, N);
+        const enum shape shape = (enum shape)rng_below(&g, SHAPES);
+        f32 x[N];
+        uint16_t got[N];
+        for (int i = 0; i < N; i++)
+            x[i] = trial % 3 ? some(&g) : (f32)shape_value(&g, shape, 1);
+        for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
+            fz_kernels_for((enum prism_isa)isa)->narrow(&job, type == FZ_BF16, n, x, got);
+            prism_strand s = prism_strand_open(job.key, 0, 0, 0);
+            for (ptrdiff_t i = 0; i < n; i++) {
+                if (i && i % 8 == 0)
+                    prism_strand_step(&s);
+                const uint32_t w = (uint32_t)(s.q[i % 8 / 2] >> i % 2 * 32);
+                const uint16_t want = fz_narrow(x[i], type, job.mode, w);
+                ck_assert_msg(got[i] == want,
+                              "FZ_TEST_SEED=%llu %s: %a is %04x in mode %d, not %04x",
+                              (unsigned long long)seed,
+                              prism_isa_name((enum prism_isa)isa), (f64)x[i], got[i],
+                              (int)job.mode, want);
+            }
+        }
+    }
+}
+END_TEST
+
 /* A chunk of dot is dot of the widened numbers; chunks are added one to the other. */
 START_TEST(dot_half_is_the_definition)
 {
@@ -457,6 +492,7 @@ Suite *suite_dense(void)
     tcase_set_timeout(c, 600);
     tcase_add_test(c, matmul_is_the_definition);
     tcase_add_test(c, gemm_narrow_is_the_definition);
+    tcase_add_test(c, narrow_is_the_definition);
     tcase_add_test(c, dot_half_is_the_definition);
     tcase_add_test(c, matmul_means_the_product);
     tcase_add_test(c, eltwise_is_the_definition);
