@@ -24,10 +24,10 @@ static const char *const law_name[LAWS] = {"lanes along pixels", "lanes along ch
                                            "backward weights"};
 
 /* One-dimensional, no padding: n, groups, oc, ic, taps, outputs, stride. */
-static const ptrdiff_t law_shape[LAWS][7] = {{2, 2, 3, 100, 3, 700, 1},
+static const ptrdiff_t law_shape[LAWS][7] = {{2, 2, 4, 100, 3, 600, 1},
                                              {2, 2, 64, 100, 3, 24, 1},
                                              {2, 40, 1, 1, 64, 120, 1},
-                                             {2, 2, 50, 3, 4, 600, 2},
+                                             {2, 2, 50, 4, 4, 500, 2},
                                              {1, 2, 48, 48, 1, 300, 1}};
 
 static f64 some(int side, ptrdiff_t k)
