@@ -6,7 +6,8 @@
  *
  * The library runs it when a plan is missing, so that decoding a library neither takes the
  * host's memory nor can end the host. FILE is replaced by a rename once the plan is whole.
- * ISA: 0 AVX2, 1 with VAES, 2 AVX-512. RULES are patterns of functions to be left exact, besides those of exact.def.
+ * ISA: 0 AVX2, 1 with VAES, 2 AVX-512. RULES are patterns of functions to be left exact,
+ * besides those of exact.def, and after --include of those that alone are perturbed.
  * FUZZYTORCH_PLAN_TRAP=1 fills dead bytes with int3, for tests.
  */
 #include <errno.h>
@@ -40,7 +41,43 @@ static const char *const unwanted[] = {
 };
 
 static char **rules;
-static int rule_n;
+static int exclude_n, rule_n; /* those behind them are of FUZZY_INCLUDE */
+static bool include;
+static _Atomic uint64_t matched[8];
+
+static bool any_rule(const char *name, int first, int end)
+{
+    bool any = false;
+    for (int i = first; i < end; i++)
+        if (fnmatch(rules[i], name, 0) == 0) {
+            any = true;
+            if (i < 512)
+                matched[i / 64] |= UINT64_C(1) << i % 64;
+        }
+    return any;
+}
+
+static bool by_rule(const char *name)
+{
+    const bool out = any_rule(name, 0, exclude_n);
+    return (include && !any_rule(name, exclude_n, rule_n)) || out;
+}
+
+/* EXCLUDE... [--include INCLUDE...] */
+static void read_rules(int n, char **text)
+{
+    rules = text;
+    for (int i = 0; i < n; i++) {
+        if (!include && !strcmp(text[i], "--include")) {
+            include = true;
+            exclude_n = rule_n;
+            continue;
+        }
+        rules[rule_n++] = text[i];
+    }
+    if (!include)
+        exclude_n = rule_n;
+}
 
 static bool matches(const char *const *patterns, size_t n, const char *name)
 {
@@ -62,11 +99,10 @@ static bool cuts(const fz_image *im, const fz_function *f)
 static bool exact(const fz_function *f, void *arg)
 {
     const char *name = f->name;
-    return cuts(arg, f) ||
+    return by_rule(name) || cuts(arg, f) ||
            matches(exact_libraries, sizeof exact_libraries / sizeof *exact_libraries,
                    library) ||
-           matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name) ||
-           matches((const char *const *)rules, (size_t)rule_n, name);
+           matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name);
 }
 
 static bool wants(const char *name, void *arg)
@@ -190,6 +226,8 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
                      .perturbed = plan->counts.perturbed,
                      .exact = plan->counts.exact,
                      .refused_functions = plan->counts.refused_functions};
+    for (int i = 0; i < 8; i++)
+        h.matched[i] = matched[i];
     memcpy(h.magic, FZ_PLANFILE_MAGIC, sizeof h.magic);
     snprintf(h.key, sizeof h.key, "%s", key);
     for (int i = 0; i < 16 && plan->counts.left[i].why; i++) {
@@ -263,8 +301,7 @@ int main(int argc, char **argv)
         return 2;
     }
     library = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1];
-    rules = argv + 10;
-    rule_n = argc - 10;
+    read_rules(argc - 10, argv + 10);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     fz_image image;
     fz_plan plan;

@@ -25,6 +25,7 @@ typedef struct fz_planfile {
     uint64_t run_at, runs, pages;
     uint64_t block_at, block_n, name_at, name_size; /* 0 where not counting */
     uint64_t patch_hash; /* plans of one library that differ in variant only share patches */
+    uint64_t matched[8]; /* a bit for each of the first rules: it left a function exact */
     uint64_t functions, blocks, sites, perturbed, exact, refused_functions;
     struct {
         char why[56];

@@ -249,6 +249,12 @@ static int plan_isa(void)
     return isa >= PRISM_AVX512 ? 2 : isa >= PRISM_AVX2_VAES;
 }
 
+/* A rule's pattern of functions; one that matches none where it is about other libraries. */
+static const char *pattern_for(const fz_rule *r, const char *path)
+{
+    return fz_match(r->library, fz_base_name(path)) ? r->symbol : "\n";
+}
+
 static const char *make_plan(const char *library, const char *file, const char *key,
                              enum fz_variant variant, int64_t distance, uint64_t code,
                              uint64_t counters)
@@ -262,15 +268,20 @@ static const char *make_plan(const char *library, const char *file, const char *
     snprintf(text[3], sizeof text[3], "%llu", (unsigned long long)code);
     snprintf(text[4], sizeof text[4], "%llu", (unsigned long long)counters);
     snprintf(text[5], sizeof text[5], "%d", plan_isa());
-    const fz_rules *rules = &fz_policy_get()->exclude;
-    char **argv = calloc(rules->n + 11, sizeof *argv);
+    const fz_rules *rules = &fz_policy_get()->exclude, *only = &fz_policy_get()->include;
+    char **argv = calloc(rules->n + only->n + 12, sizeof *argv);
     if (!argv)
         return "no memory";
     const char *fixed[10] = {planner, library, file,    key,     text[0],
                              text[1], text[2], text[3], text[4], text[5]};
     memcpy(argv, fixed, sizeof fixed);
     for (unsigned i = 0; i < rules->n; i++)
-        argv[10 + i] = (char *)(uintptr_t)rules->rule[i].symbol;
+        argv[10 + i] = (char *)(uintptr_t)pattern_for(&rules->rule[i], library);
+    char **more = argv + 10 + rules->n;
+    if (only->given)
+        *more++ = (char *)(uintptr_t)"--include";
+    for (unsigned i = 0; i < only->n && only->given; i++)
+        *more++ = (char *)(uintptr_t)pattern_for(&only->rule[i], library);
     const char *why = run_planner(argv);
     free(argv);
     return why;
@@ -280,6 +291,8 @@ static uint64_t hash_text(const char *s)
 {
     return fz_planfile_hash(s, strlen(s));
 }
+
+enum { SOME_SECONDS = 64 << 20 }; /* bytes of code that take some */
 
 /* An open plan for the library: from the cache, or made now. One process makes it, others
  * that want the same wait. */
@@ -301,7 +314,10 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
     uint64_t rules = 0;
     const fz_policy *p = fz_policy_get();
     for (unsigned i = 0; i < p->exclude.n; i++)
-        rules = rules * 31 + hash_text(p->exclude.rule[i].symbol);
+        rules = rules * 31 + hash_text(pattern_for(&p->exclude.rule[i], m->path));
+    rules = rules * 31 + p->include.given;
+    for (unsigned i = 0; i < p->include.n; i++)
+        rules = rules * 31 + hash_text(pattern_for(&p->include.rule[i], m->path));
     snprintf(key, sizeof key, "%s variant %d isa %d tls %d distance %lld code %llu rules "
              "%llx trap %d counters %llu version %s %s",
              id, (int)variant, plan_isa(),
@@ -310,6 +326,11 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
              (unsigned long long)counters, FZ_VERSION, version);
     bool cached = cache_folder(folder, sizeof folder);
     if (!cached) {
+        static bool said;
+        if (!said && fz_policy_get()->verbose)
+            fz_say("no folder for plans can be written to, so this process makes its own: set "
+                   "FUZZY_CACHE or run fuzzyrun prepare");
+        said = true;
         snprintf(folder, sizeof folder, "/tmp/fuzzytorch.XXXXXX");
         if (!mkdtemp(folder))
             return "there is no folder for plans: set FUZZY_CACHE";
@@ -324,8 +345,12 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
         if (held >= 0)
             flock(held, LOCK_EX);
         *fd = open_plan(file, key); /* somebody else's, meanwhile */
-        if (*fd < 0)
+        if (*fd < 0) {
+            if (m->text_size > SOME_SECONDS && fz_policy_get()->verbose)
+                fz_say("preparing %s for mode %s, once: some seconds", fz_base_name(m->path),
+                       fz_policy_get()->mode_name);
             why = make_plan(m->path, file, key, variant, distance, code, counters);
+        }
         if (*fd < 0 && !why && (*fd = open_plan(file, key)) < 0)
             why = "the planner failed (fuzzytorch-plan needs libZydis)";
         if (held >= 0)
@@ -470,6 +495,12 @@ static const char *map_patches(const moved *lib, enum fz_variant v, const fz_pla
 
 static void describe(fz_inst_library *out, const fz_planfile *h)
 {
+    const fz_rules *all[] = {&fz_policy_get()->exclude, &fz_policy_get()->include};
+    unsigned bit = 0;
+    for (int k = 0; k < 2; k++)
+        for (unsigned i = 0; i < all[k]->n; i++, bit++)
+            if (bit < 512 && all[k]->matched && h->matched[bit / 64] >> bit % 64 & 1)
+                atomic_store(&all[k]->matched[i], 1);
     out->sites = h->sites;
     out->perturbed = h->perturbed;
     out->exact = h->exact;
@@ -639,11 +670,45 @@ static int by_size(const void *a, const void *b)
     return x < y ? 1 : -(x > y);
 }
 
+/* Do the old blocks still lead to the moved code? The first page of a run holds a patch. */
+static bool patched(const moved *lib, const fz_planfile *h)
+{
+    fz_planrun run;
+    uint8_t page[FZ_PAGE];
+    const int fd = lib->plan[lib->now];
+    return !h->runs || (pread(fd, &run, sizeof run, (off_t)h->run_at) == sizeof run &&
+                        pread(fd, page, sizeof page, (off_t)run.at) == sizeof page &&
+                        !memcmp(page, (void *)(lib->m.base + run.address), sizeof page));
+}
+
+/* A library that is closed and opened again at its place has lost its patches, and a file
+ * that was replaced meanwhile is another library. */
+static bool moved_before(const mapped *m)
+{
+    for (unsigned i = 0; i < moved_n; i++) {
+        const moved *lib = moved_libraries[i];
+        fz_planfile h;
+        if (lib->m.base != m->base || strcmp(lib->m.path, m->path) != 0 ||
+            strcmp(lib->m.id, m->id) != 0)
+            continue;
+        const char *why = "the plan cannot be read";
+        if (read_header(lib->plan[lib->now], &h))
+            why = patched(lib, &h) ? NULL : map_patches(lib, lib->now, &h);
+        if (why)
+            fz_say("the instructions of %s, opened again, are left as they are: %s",
+                   fz_base_name(m->path), why);
+        return true;
+    }
+    return false;
+}
+
 /* A library that is closed and opened again elsewhere is another one. */
 static bool known(const mapped *m)
 {
+    if (moved_before(m))
+        return true;
     for (unsigned i = 0; i < atomic_load(&library_n); i++)
-        if (libraries[i]->base == m->base &&
+        if (libraries[i]->why && libraries[i]->base == m->base &&
             !strncmp(libraries[i]->path, m->path, sizeof libraries[i]->path - 1))
             return true;
     return false;
@@ -659,6 +724,7 @@ static void look(void)
     dl_iterate_phdr(list, &l);
     qsort(l.m, l.n, sizeof *l.m, by_size);
     const enum fz_variant variant = obey(p);
+    static const char *said;
     for (unsigned i = 0; i < l.n; i++) {
         mapped *m = &l.m[i];
         const char *name = fz_base_name(m->path);
@@ -681,6 +747,9 @@ static void look(void)
                              : "this CPU does not have AVX2, FMA and AES-NI";
         libraries[atomic_load(&library_n)] = lib;
         atomic_fetch_add(&library_n, 1);
+        if (lib->why && lib->why == said && p->verbose < 2)
+            continue; /* one line for all of torch */
+        said = lib->why ? lib->why : said;
         if (lib->why)
             fz_say("the instructions of %s are left as they are: %s", name, lib->why);
         else if (p->verbose >= 2)

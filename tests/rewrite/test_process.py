@@ -180,6 +180,63 @@ class Process(unittest.TestCase):
         self.assertEqual(list(self.cache.glob("*.plan")), [])
         self.assertEqual(list(self.cache.glob("*.new")), [])
 
+    def test_reopened(self) -> None:
+        """A library that is closed and opened again is perturbed again; so is its next."""
+        program, library = self.folder / "reopened", self.folder / "libsum.so"
+        other = self.folder / "other"
+        text = "double sum(int n) {{ double s = {}; while (n--) s += 1.0 / (n + {}); return s; }}"
+        for target, start in ((library, "0.1"), (other, "100.1")):
+            source = self.folder / "sum.c"
+            source.write_text(text.format(start, "3.7"))
+            command = ["gcc", "-O2", "-shared", "-fPIC", "-o", target, source]
+            subprocess.run(command, check=True)
+        source = HERE / "reopened.c"
+        subprocess.run(["gcc", "-O2", "-o", program, source, "-ldl"], check=True)
+        scope = {"FUZZY_LIBS": library.name, "FUZZY_CACHE": str(self.cache)}
+        done = run([program, library, other], ours(**scope))
+        lines = [line.split() for line in done.stdout.splitlines()]
+        self.assertEqual({line[1] for line in lines}, {"same"}, done.stdout)
+        sums = [float.fromhex(line[0]) for line in lines]
+        self.assertEqual(len(set(sums)), 4, done.stdout)
+        self.assertGreater(sums[2] - sums[1], 99)
+        self.assertEqual(said(done.stderr), [])
+
+    def test_hundred(self) -> None:
+        """A hundred at once on a cold cache: one plan, and all are perturbed alike."""
+        program = self.handlers("handlers")
+        scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(self.cache)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [program, "plain", "2000"]
+        all_of_them = [
+            subprocess.Popen(command, env=ours(**scope), **pipes) for _ in range(100)
+        ]
+        ends = {(p.communicate(), p.returncode) for p in all_of_them}
+        ((text, errors), status) = ends.pop()
+        self.assertEqual((ends, errors, status), (set(), "", 0))
+        self.assertNotEqual(text, run(command, environment()).stdout)
+        self.assertEqual(len(list(self.cache.glob("handlers-*.plan"))), 1)
+        self.assertEqual(list(self.cache.glob("*.new")), [])
+
+    def test_rules(self) -> None:
+        """A line about moved functions has matched; one of FUZZY_INCLUDE leaves the rest."""
+        program = self.handlers("handlers", "-fno-inline")
+        plain = run([program, "plain", "2000"], environment()).stdout
+        rules = self.folder / "rules"
+        scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(self.cache)}
+        for variable, line, native, lines in (
+            ("FUZZY_EXCLUDE", "work *", True, 0),
+            ("FUZZY_EXCLUDE", "work handlers", True, 0),
+            ("FUZZY_EXCLUDE", "work libtorch*", False, 1),
+            ("FUZZY_INCLUDE", "work *", False, 0),
+            ("FUZZY_INCLUDE", "compute *", True, 0),
+        ):
+            rules.write_text(line + "\n", encoding="utf-8")
+            env = ours(**scope, FUZZY_VERBOSE="1", **{variable: str(rules)})
+            done = run([program, "plain", "2000"], env)
+            self.assertEqual(done.stdout == plain, native, (variable, line))
+            never = [x for x in said(done.stderr) if "never matched" in x]
+            self.assertEqual(len(never), lines, (variable, line, done.stderr))
+
     def torch(self) -> subprocess.Popen[str]:
         """Start torch on a cold cache of its own."""
         return subprocess.Popen(
