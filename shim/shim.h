@@ -40,8 +40,7 @@ enum fz_scope {
     FZ_SCOPE_FFT = 0, /* no layer of this version */
     FZ_SCOPE_ALL = 31
 };
-/* The instruction layer is on only where FUZZY_SCOPE names it. */
-#define FZ_SCOPE_DEFAULT (FZ_SCOPE_ALL & ~FZ_SCOPE_INST)
+#define FZ_SCOPE_DEFAULT FZ_SCOPE_ALL
 /* The layers that this version has. */
 #define FZ_SCOPE_BUILT \
     (FZ_SCOPE_BLAS | FZ_SCOPE_LAPACK | FZ_SCOPE_CONV | FZ_SCOPE_MATH | FZ_SCOPE_INST)

@@ -53,6 +53,8 @@ def run(
     full.pop("LD_PRELOAD", None)
     # Spinning threads of a loaded machine would take most of the time.
     full.setdefault("OMP_WAIT_POLICY", "passive")
+    # What is tested here; tests/rewrite has the instruction layer.
+    full["FUZZY_SCOPE"] = "blas,lapack,conv,math"
     full.update(env)
     if preload:
         full["LD_PRELOAD"] = LIB
