@@ -112,6 +112,7 @@ def run(program: Path, folder: Path, lib: Path, mode: str) -> tuple[str, set[str
         "FUZZY_MODE": mode,
         "FUZZY_SEED": "1",
         "FUZZY_LIBS": "all",
+        "FUZZY_SCOPE": "blas,lapack,conv,math",
         "FUZZY_VERBOSE": "3",
         "OPENBLAS_NUM_THREADS": "1",
     }

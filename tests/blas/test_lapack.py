@@ -36,6 +36,7 @@ def run(
 ) -> subprocess.CompletedProcess:
     """Run under the library (and another one behind it)."""
     full = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY_")}
+    full["FUZZY_SCOPE"] = "blas,lapack,conv,math"
     full.update(env, LD_PRELOAD=f"{LIB} {preload}".strip(), FUZZY_SEED="3")
     return subprocess.run(
         command, env=full, capture_output=True, text=True, timeout=600, check=False
