@@ -44,6 +44,16 @@ bool fz_dnnl_served(void)
     return s == 2;
 }
 
+static atomic_bool past;
+
+bool fz_dnnl_serves(void)
+{
+    const bool served = fz_dnnl_served();
+    if (!served && !atomic_load_explicit(&past, memory_order_relaxed))
+        atomic_store(&past, true);
+    return served;
+}
+
 const char *fz_dnnl_route(const char **why)
 {
     const char *version = fz_dnnl_version(why);
@@ -124,8 +134,9 @@ void fz_dnnl_table(fz_text *t)
 {
     const char *why, *version = fz_dnnl_route(&why);
     fz_dnnl_rest rest;
-    if (version && why)
-        fz_text_add(t, "  oneDNN %s: torch is led past it: %s\n", version, why);
+    if (why && atomic_load(&past))
+        fz_text_add(t, "  oneDNN %s: torch is led past it, to BLAS: %s\n",
+                    version ? version : "of unknown version", why);
     for (unsigned i = 0; fz_dnnl_left(i, &rest); i++)
         fz_text_add(t, "  oneDNN's %s: left to the original %u times: %s\n", rest.kind,
                     rest.calls, rest.why);

@@ -168,6 +168,8 @@ typedef struct fz_dnnl_server {
 
 /* Does torch's traffic reach us, so that its convolutions may go to oneDNN? */
 bool fz_dnnl_served(void);
+/* The same, and torch is told so: the report says if it is led past oneDNN. */
+bool fz_dnnl_serves(void);
 /* The same for the report: the version (NULL: no oneDNN), and why it does not. */
 const char *fz_dnnl_route(const char **why);
 void fz_dnnl_begin(void);

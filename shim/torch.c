@@ -24,7 +24,7 @@ static bool enabled(const void *context, const void *from, const char *name, int
     const fz_policy *p = fz_policy_get();
     if (!p->off && !p->paused && p->scope & FZ_SCOPE_CONV) {
         fz_torch_seen();
-        if (which == NNPACK || !fz_dnnl_served())
+        if (which == NNPACK || !fz_dnnl_serves())
             return false;
     }
     fz_lib *lib = fz_lib_of(from);

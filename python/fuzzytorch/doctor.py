@@ -72,8 +72,10 @@ def family(symbol: str) -> str:
     """Return the layer that a symbol belongs to: blas, lapack, conv, math or hook."""
     if symbol in _HOOKS:
         return "hook"
-    if symbol.startswith("_ZN"):
+    if symbol.startswith(("_ZN", "dnnl_")):
         return "conv"
+    if symbol.startswith("at_"):
+        return "blas"
     if symbol.startswith("Sleef_") or re.match(r"v[msdcz]{1,2}[A-Z]", symbol):
         return "math"
     if _BLAS.fullmatch(symbol):
@@ -250,7 +252,7 @@ def _advice(symbol: str, why: str) -> str:
 def _onednn(about: dict[str, Any]) -> list[str]:
     version = about.get("version")
     if not version:
-        return []
+        return [f"oneDNN   led past, if there is any: {about['why']}"] if about else []
     if about["why"]:
         return [f"oneDNN   {version}, led past, to BLAS: {about['why']}"]
     executed = ", ".join(about["executed"])

@@ -261,7 +261,7 @@ class Families(unittest.TestCase):
         )
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
         pairs = re.findall(
-            r"^FZ_(?:SYMBOL|SLOT)\((\w+),\s*(BLAS|LAPACK|MATH),", text, re.MULTILINE
+            r"^FZ_(?:SYMBOL|SLOT)\((\w+),\s*(BLAS|LAPACK|MATH|CONV),", text, re.MULTILINE
         )
         self.assertGreater(len(pairs), 400)
         wrong = [
