@@ -38,6 +38,7 @@ enum fz_inst_op {
     FZ_INST_INT_F32, /* from a general register or memory */
     FZ_INST_INT_F64, /* the same; of 32 bits it is exact and not a site */
     FZ_INST_F32_F16,
+    FZ_INST_F32_BF16, /* integers: what is added before 16 bits are cut */
     FZ_INST_DOT, /* dpps, dppd: counted, not perturbed yet */
     FZ_INST_OPS
 };
@@ -58,6 +59,7 @@ typedef struct fz_inst_site {
     uint8_t op, lanes;
     uint8_t a, b, c, result, state; /* vector registers */
     uint8_t f64 : 1, minus_product : 1, minus_addend : 1, legacy : 1;
+    uint8_t biased : 1, later : 1; /* bf16: x has 0x7fff already; it will be added */
 } fz_inst_site;
 
 /* Layout of the area; plan.h says what for. */
@@ -95,6 +97,8 @@ enum fz_constant {
     FZ_K_ODD32,
     FZ_K_EVEN64,
     FZ_K_ODD64,
+    FZ_K_BIAS16, /* of bf16, and its negative */
+    FZ_K_UNBIAS16,
     FZ_K_HALF29,
     FZ_K_HALF52,
     FZ_K_TWO52,  /* lane 0: is an integer of fewer than 53 bits? */

@@ -216,9 +216,15 @@ bool fz_body_split(worker *w, const fz_function *f)
     return true;
 }
 
+bool fz_body_decode(const worker *w, size_t k, ZydisDecodedInstruction *x,
+                    ZydisDecodedOperand *o)
+{
+    const insn *i = &w->insns[k];
+    return decode(w, i->at, i->at + i->length, x, o);
+}
+
 bool fz_body_site(const worker *w, size_t k, ZydisDecodedInstruction *x,
                   ZydisDecodedOperand *o)
 {
-    const insn *i = &w->insns[k];
-    return i->kind == SITE && decode(w, i->at, i->at + i->length, x, o);
+    return w->insns[k].kind == SITE && fz_body_decode(w, k, x, o);
 }

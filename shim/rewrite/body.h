@@ -22,8 +22,9 @@ typedef struct insn {
     /* Of a site: registers to lend, 0 if it cannot be perturbed, and why not. */
     uint8_t need;
     const char *why;
-    bool narrows; /* a scalar from f64 to f32 */
+    bool narrows; /* a scalar from f64 to f32, or to bf16 */
     uint8_t callee; /* of a call: enum fz_callee */
+    fz_bf16 bf16;
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
     /* Vector registers written at all. Of a site: those whose f32 it widens, and where its f32
@@ -112,12 +113,18 @@ bool fz_body_split(worker *w, const fz_function *f);
 bool fz_body_inside(const worker *w, uint64_t at);
 /* The block that begins at an address; block_n if none does. */
 size_t fz_body_block(const worker *w, uint64_t at);
+/* Decodes instruction k again. */
+bool fz_body_decode(const worker *w, size_t k, ZydisDecodedInstruction *x,
+                    ZydisDecodedOperand *o);
 /* Is instruction k a site? Decodes it again. */
 bool fz_body_site(const worker *w, size_t k, ZydisDecodedInstruction *x,
                   ZydisDecodedOperand *o);
 
 /* loop.c: which blocks may follow themselves; false: no memory. */
 bool fz_loop_find(worker *w);
+
+/* bf16.c: marks the sites of a function that rounds to bf16 by integers; are there any? */
+bool fz_bf16_find(worker *w);
 
 /* live.c */
 void fz_live_uppers(worker *w);

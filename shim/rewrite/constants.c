@@ -39,6 +39,8 @@ void fz_area_constants(uint8_t page[FZ_PAGE])
         {FZ_K_ONE64, 1},
         {FZ_K_EVEN32, UINT64_C(0x80000000)},
         {FZ_K_ODD32, UINT64_C(0x8000000000000000)},
+        {FZ_K_BIAS16, UINT64_C(0x7fff) * 0x100000001u},
+        {FZ_K_UNBIAS16, UINT64_C(0xffff8001ffff8001)},
         {FZ_K_HALF29, (1u << 28) - 1},
         {FZ_K_SPAN32, 2 * (UINT64_C(0x47efffffe0000000) - (UINT64_C(897) << 52)) - 1},
         {FZ_K_HALF52, (UINT64_C(1) << 51) - 1},

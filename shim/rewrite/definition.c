@@ -27,6 +27,8 @@ static uint64_t word(const fz_inst_site *s, const uint64_t *q, int lane, bool f6
     }
     if (f64_lane)
         return q[lane] >> (64 - r);
+    if (s->op == FZ_INST_F32_BF16) /* the top of each dword */
+        return (uint32_t)(q[lane / 2] >> (lane % 2 ? 32 : 0)) >> 16;
     if (lane < half)
         return q[lane] >> (64 - r);
     if (r <= 32)
@@ -114,11 +116,29 @@ static uint16_t round_f16(f32 x, enum prism_mode mode, uint64_t w)
     return (uint16_t)(sign << 15 | (((uint32_t)(e + 14) << 10) + (uint32_t)(kept + up)));
 }
 
+/* What is added to x before its lower 16 bits are cut: a rounding to bf16. */
+static uint32_t bf16_word(uint32_t x, enum prism_mode mode, uint64_t w)
+{
+    if (mode == PRISM_NEAREST)
+        return 0x7fff + (x >> 16 & 1);
+    if (mode == PRISM_CESTAC)
+        return ((w & 1) ^ x >> 31) ? 0xffff : 0;
+    return (uint32_t)w;
+}
+
+static uint32_t round_bf16(const fz_inst_site *s, uint32_t from, enum prism_mode mode,
+                           uint64_t w)
+{
+    uint32_t x = from - (s->biased ? 0x7fff : 0);
+    return x + bf16_word(x, mode, w) - (s->later ? 0x7fff : 0);
+}
+
 union vector {
     f32 f[8];
     f64 d[4];
     uint16_t h[16];
     int32_t i[8];
+    uint32_t u32[8];
     int64_t q[4];
     uint64_t u[4];
 };
@@ -134,9 +154,14 @@ static void round_lanes(const fz_inst_site *s, union vector *out, const union ve
                             s->f64 ? sizeof(f64) : sizeof(f32), t);
     if (s->op == FZ_INST_F32_F16)
         r = mode == PRISM_NEAREST ? 0 : mode == PRISM_CESTAC ? 1 : 29;
+    if (s->op == FZ_INST_F32_BF16) {
+        memcpy(out, a, 16); /* lanes that are not rounded */
+        r = mode == PRISM_NEAREST ? 0 : mode == PRISM_CESTAC ? 1 : 16;
+    }
     for (int i = 0; i < s->lanes; i++) {
         uint64_t w = word(s, q, i, s->f64, r);
         switch (s->op) {
+        case FZ_INST_F32_BF16: out->u32[i] = round_bf16(s, a->u32[i], mode, w); break;
         case FZ_INST_F32_F16: out->h[i] = round_f16(a->f[i], mode, w); break;
         case FZ_INST_F64_F32: out->f[i] = prism_f64_to_f32(a->d[i], mode, t, w); break;
         case FZ_INST_I32_F32: out->f[i] = prism_i32_to_f32(a->i[i], mode, t, w); break;

@@ -17,6 +17,20 @@ enum {
     FZ_HIGH_STATE = 31 /* where the strand lies if registers 16 to 31 are used */
 };
 
+/* The addition of c10's rounding to bf16 that takes x and its bit (bf16.c). */
+typedef struct fz_bf16 {
+    uint8_t from, to; /* registers, of x and of the result */
+    uint8_t bytes;    /* of the operation; of general registers 4 */
+    bool general;     /* not vector registers */
+    bool memory;      /* x is the operand in memory */
+    bool biased;      /* 0x7fff has been added to x */
+    bool later;       /* 0x7fff will be added */
+    bool half;        /* only in the lower two lanes */
+    bool site;
+} fz_bf16;
+
+enum { FZ_BF16_NEED = 2 }; /* temporaries */
+
 typedef struct fz_slow {
     size_t jump, back;     /* the fix that leads here; where to go on */
     size_t resume;         /* after the in-line check */
@@ -65,6 +79,8 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
                  const ZydisDecodedOperand *operand, const char **why);
 /* The site; at: the instruction's address in the library. */
 void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
+                  const ZydisDecodedOperand *operand, uint64_t at);
+void fz_emit_bf16(fz_emit *e, const fz_bf16 *s, const ZydisDecodedInstruction *x,
                   const ZydisDecodedOperand *operand, uint64_t at);
 /* The cold code of the sites since the last call. */
 void fz_emit_cold(fz_emit *e);

@@ -50,7 +50,7 @@ static void measure_sites(worker *w)
         ZydisDecodedInstruction x;
         ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
         insn *i = &w->insns[k];
-        if (!fz_body_site(w, k, &x, o))
+        if (i->bf16.site || !fz_body_site(w, k, &x, o))
             continue;
         fz_class c = fz_insn_class(x.mnemonic);
         i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
@@ -80,7 +80,10 @@ void fz_move_one(worker *w, const block *b, size_t k)
     } else if (i->need && fz_body_site(w, k, &x, o)) {
         w->emit.flags_live = fz_live_flags(w, b, k + 1);
         w->emit.keep = fz_live_widened(w, b, k);
-        fz_emit_site(&w->emit, &x, o, i->at);
+        if (i->bf16.site)
+            fz_emit_bf16(&w->emit, &i->bf16, &x, o, i->at);
+        else
+            fz_emit_site(&w->emit, &x, o, i->at);
         w->out->counts.perturbed++;
         return;
     } else if (i->why) {
@@ -99,7 +102,9 @@ static fz_planblock operations_of(worker *w, const block *b, bool exact)
         ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
         if (!fz_body_site(w, k, &x, o))
             continue;
-        unsigned m = fz_insn_operations(&x);
+        const fz_bf16 *s = &w->insns[k].bf16;
+        unsigned m = !s->site ? fz_insn_operations(&x)
+                     : s->general || !s->bytes ? 1 : s->bytes / 4u;
         if (exact || stays_exact(w, b, &w->insns[k]))
             n.exact += m;
         else if (w->rq->variant == FZ_IDENTITY || !w->insns[k].need)
@@ -308,7 +313,9 @@ void fz_move_function(worker *w, const fz_function *f)
         }
     w->wide = f->vex && fz_live_ymm(w, 0, w->insn_n);
     w->emit.wide = w->wide;
-    w->emit.high = w->rq->avx512 && !f->low;
+    /* What rounds to bf16 has code for AVX2. */
+    const bool bf16 = f->rounds16 && fz_bf16_find(w);
+    w->emit.high = w->rq->avx512 && !f->low && !bf16;
     w->emit.state = w->emit.high ? FZ_HIGH_STATE : 0;
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots

@@ -53,7 +53,7 @@ static void *work(void *arg)
         size_t end = p->first + RUN < rq->image->count ? p->first + RUN : rq->image->count;
         for (size_t k = p->first; k < end && !p->failed; k++) {
             const fz_function *f = &rq->image->functions[k];
-            if (f->wanted && f->fp)
+            if (f->wanted && (f->fp || f->rounds16))
                 fz_move_function(&w, f);
         }
         atomic_fetch_add(&s->done, 1);

@@ -70,6 +70,7 @@ typedef struct worker {
     uint64_t lea[LEAS], latest[16]; /* latest: what a lea put into a register last */
     table dispatch[64];
     size_t lea_n, dispatch_n;
+    bool shifts, bias; /* a general register by 16; the constant of a rounding to bf16 */
     bool jumps, unknown, labels, indexed, sums; /* unknown: set far away, or an argument */
     uint64_t instructions, tables, targets;
 } worker;
@@ -277,6 +278,11 @@ static void facts(worker *w, fz_function *f, const ZydisDecodedInstruction *x)
                     x->mnemonic == ZYDIS_MNEMONIC_VCVTTSS2SI ||
                     x->mnemonic == ZYDIS_MNEMONIC_VCVTTSD2SI;
     f->fp += w->s->is_fp(x);
+    bool shift = x->mnemonic == ZYDIS_MNEMONIC_SHR && x->raw.imm[0].size == 8;
+    bool dwords = x->mnemonic == ZYDIS_MNEMONIC_PSRLD || x->mnemonic == ZYDIS_MNEMONIC_VPSRLD;
+    f->rounds16 |= dwords && x->raw.imm[0].value.u == 16;
+    w->shifts |= shift && x->raw.imm[0].value.u == 16;
+    w->bias |= x->raw.disp.value == 0x7fff || x->raw.imm[0].value.u == 0x7fff;
 }
 
 /* Marks what an instruction points to; a reason if that is not known. */
@@ -319,6 +325,7 @@ static const char *follow(worker *w, const fz_function *f, const ZydisDecodedIns
 static void scan_function(worker *w, fz_function *f)
 {
     w->traced = w->lea_n = w->dispatch_n = 0;
+    w->shifts = w->bias = false;
     w->jumps = w->unknown = w->labels = w->indexed = w->sums = false;
     memset(w->latest, 0, sizeof w->latest);
     const uint8_t *p = fz_image_at(w->s->im, f->lo);
@@ -336,6 +343,7 @@ static void scan_function(worker *w, fz_function *f)
         if (why)
             f->refused = why;
     }
+    f->rounds16 |= w->shifts && w->bias;
     if (!w->jumps)
         return;
     const char *why = read_tables(w, f);

@@ -15,7 +15,7 @@ $(B)/tests/rewrite/forms: $(FORMS_OBJ) $(B)/libprism.a
 	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
 
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
-REWRITE_TESTS := test_torch test_laws test_programs test_process
+REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process
 SUITES += check-rewrite-scan
 REWRITE_SLOW  := test_torch test_programs test_process test_ops
 
