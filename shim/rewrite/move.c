@@ -64,10 +64,10 @@ static void measure_sites(worker *w)
     }
 }
 
-/* How a Python number enters: drawn anew at each call it would shift whole tensors. */
+/* How a Python number enters torch: drawn anew at each call it would shift whole tensors. */
 static bool stays_exact(const worker *w, const block *b, const insn *i)
 {
-    return i->narrows && (w->scalar || !b->loop);
+    return w->rq->numbers && i->narrows && (w->scalar || !b->loop);
 }
 
 void fz_move_one(worker *w, const block *b, size_t k)

@@ -33,6 +33,7 @@ typedef struct fz_plan_request {
     int64_t distance; /* of the area from the library's load address */
     uint64_t code;    /* offset of the variant's code in the area */
     uint64_t counters; /* offset of a counter for each moved block; 0: do not count */
+    bool numbers;     /* of Python enter here: scalar conversions outside loops stay exact */
     bool trap_dead;   /* for tests: fill bytes that must never run with int3 */
     int threads;
     bool (*exact)(const fz_function *f, void *arg); /* moved, but as it is */

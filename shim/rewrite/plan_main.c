@@ -114,6 +114,21 @@ static bool wants(const char *name, void *arg)
     return !matches(unwanted, sizeof unwanted / sizeof *unwanted, name);
 }
 
+/* Is it one of torch's libraries, or linked with them? */
+static bool of_torch(const fz_image *im)
+{
+    if (!strncmp(library, "libtorch", 8) || !strncmp(library, "libc10", 6))
+        return true;
+    for (unsigned i = 0; i < im->section_n; i++) {
+        const Elf64_Shdr *s = &im->sections[i];
+        if (s->sh_type == SHT_STRTAB && s->sh_flags & SHF_ALLOC && s->sh_offset < im->size &&
+            s->sh_size <= im->size - s->sh_offset)
+            return memmem(im->bytes + s->sh_offset, s->sh_size, "libtorch", 8) ||
+                   memmem(im->bytes + s->sh_offset, s->sh_size, "libc10", 6);
+    }
+    return false;
+}
+
 static void progress(size_t done, size_t total)
 {
     if (total && isatty(2))
@@ -321,6 +336,7 @@ int main(int argc, char **argv)
     size_t size = 0;
     const char *why = fz_image_open(&image, argv[1]);
     if (!why) {
+        rq.numbers = of_torch(&image);
         fz_image_scan(&image, wants, NULL, fz_insn_counts, rq.threads, progress);
         why = fz_plan_make(&plan, &rq);
     }

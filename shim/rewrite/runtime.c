@@ -366,12 +366,13 @@ static const char *obtain(int *fd, const mapped *m, enum fz_variant variant,
 
 /* ---- Mapping ------------------------------------------------------------------------------ */
 
-static size_t power_of_two(size_t n)
+/* Up to the next of 8, 9 … 15 times a power of two. */
+static size_t round_size(size_t n)
 {
     size_t p = 1;
-    while (p < n)
+    while (16 * p < n)
         p *= 2;
-    return p;
+    return (n + p - 1) / p * p;
 }
 
 typedef struct room {
@@ -382,21 +383,24 @@ typedef struct room {
 } room;
 
 /* Address space for the area within reach of the library; tried in a fixed order, since the
- * distance is part of a plan. */
-static bool reserve(room *r, const mapped *m)
+ * distance is part of a plan. `grown`: how much larger than most libraries need. */
+static bool reserve(room *r, const mapped *m, unsigned grown)
 {
-    /* Small numerical libraries grow most. */
-    size_t v = power_of_two(4 * m->text_size);
-    r->variant = v < 0x80000 ? 0x80000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v;
-    r->table = r->variant / 8;
-    r->size = r->table + FZ_VARIANTS * r->variant;
+    const bool test = getenv("FUZZYTORCH_PLAN_VARIANT") != NULL;
+    size_t v = round_size(m->text_size * 9 / 2);
+    v = (v < 0x80000 ? 0x80000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v) * grown;
+    if (v > FZ_AREA_VARIANT)
+        v = FZ_AREA_VARIANT;
+    r->variant = v;
+    r->table = v / 8 / FZ_PAGE * FZ_PAGE;
+    r->size = r->table + (test ? FZ_VARIANTS : FZ_SR_NEAREST) * v;
     r->counters = 0;
     if (fz_policy_get()->report_operations) {
         r->counters = r->size;
         r->size += 2 * r->table; /* of each block, and of its runs as it was */
     }
     int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
-    int64_t apart = (int64_t)(r->size + 0x1fffff) / 0x200000 * 0x200000;
+    int64_t apart = (int64_t)(r->size / 8 + 0x1fffff) / 0x200000 * 0x200000;
     for (int i = 0; i < 1200; i++) {
         int64_t step = i / 2 * apart;
         int64_t d = i % 2 == 0 ? -INT64_C(0x30000000) - step
@@ -456,12 +460,14 @@ static bool read_header(int fd, fz_planfile *h)
     return pread(fd, h, sizeof *h, 0) == (ssize_t)sizeof *h;
 }
 
+static const char *const too_large = "its moved code is too large";
+
 /* The code of a variant to its place; nothing leads there yet. */
 static const char *map_code(const moved *lib, enum fz_variant v, const fz_planfile *h)
 {
     const room *r = &lib->r;
     if (h->head_size + FZ_AREA_STUBS > r->table || h->code_size > r->variant)
-        return "its moved code is too large";
+        return too_large;
     return map_at(r->area + h->code, h->code_size, lib->plan[v], h->code_at)
                ? NULL
                : "the system refuses executable mappings";
@@ -522,8 +528,17 @@ static const char *plan_of(moved *lib, enum fz_variant v)
                   r->table + (uint64_t)v * r->variant, r->counters);
 }
 
+/* Is there room for the code of each variant, as far as the plan of one shows? */
+static bool fits(const room *r, const fz_planfile *h)
+{
+    enum { SITE = 220 }; /* bytes a site in sr, the largest: 180 to 310 */
+    return h->head_size + FZ_AREA_STUBS <= r->table && h->code_size <= r->variant &&
+           (h->sites * SITE <= r->variant || r->variant == FZ_AREA_VARIANT);
+}
+
 /* Moved code first, and the patches that lead there last. */
-static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out)
+static const char *move_into(const mapped *m, enum fz_variant v, fz_inst_library *out,
+                             unsigned grown)
 {
     fz_planfile h;
     if (m->text_relocations)
@@ -534,7 +549,7 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
     lib->m = *m;
     for (int i = 0; i < FZ_VARIANTS; i++)
         lib->plan[i] = -1;
-    if (!reserve(&lib->r, m)) {
+    if (!reserve(&lib->r, m, grown)) {
         free(lib);
         return "no address space near it";
     }
@@ -549,6 +564,8 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
         why = plan_of(lib, v);
     if (!why && !read_header(lib->plan[v], &h))
         why = "the plan cannot be read";
+    if (!why && !fits(&lib->r, &h))
+        why = too_large;
     if (!why)
         why = map_constants(lib->r.area) ? map_code(lib, v, &h)
                                          : "the system refuses mappings";
@@ -566,6 +583,15 @@ static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out
         close(lib->plan[v]);
     munmap(lib->r.area, lib->r.size);
     free(lib);
+    return why;
+}
+
+/* Small numerical libraries grow most: their area is made larger when that shows. */
+static const char *move(const mapped *m, enum fz_variant v, fz_inst_library *out)
+{
+    const char *why = too_large;
+    for (unsigned grown = 1; grown <= 16 && why == too_large; grown *= 4)
+        why = move_into(m, v, out, grown);
     return why;
 }
 

@@ -17,7 +17,7 @@ $(B)/tests/rewrite/forms: $(FORMS_OBJ) $(B)/libprism.a
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
 REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process
 SUITES += check-rewrite-scan
-REWRITE_SLOW  := test_torch test_programs test_process test_ops
+REWRITE_SLOW  := test_torch test_programs test_process test_ops test_executed
 
 .PHONY: check-rewrite check-rewrite-slow
 check-rewrite: all $(B)/tests/rewrite/forms
