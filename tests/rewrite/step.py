@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples/digits"))
 
-import torch  # noqa: E402
-from digits import network  # noqa: E402
-from torch import nn  # noqa: E402
+import torch
+from digits import network
+from torch import nn
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
