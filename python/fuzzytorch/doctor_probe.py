@@ -130,7 +130,8 @@ def look(
     rows, stripped = [], []
     for path in sorted(ranges):
         base = os.path.basename(path)
-        if not base.startswith(_TORCH) or ".so" not in base:
+        # Moved code lies in files of its own, which bear their library's name.
+        if not base.startswith(_TORCH) or ".so" not in base or base.endswith(".plan"):
             continue
         elf, start = Elf(path), ranges[path][0]
         dynamic = elf.symbols(names | tables, False)
