@@ -25,6 +25,7 @@
     result name args;
 #define DECLARE_MATH(name, result, args)
 #define DECLARE_LAPACK(name, result, args)
+#define DECLARE_CONV(name, result, args)
 typedef float f32;
 typedef double f64;
 typedef long fz_int;

@@ -220,6 +220,8 @@ KINDS(f32, c32, 1)
 KINDS(f64, c64, 0)
 
 #define TAKE_FFT(name)
+#define TAKE_CONV(name)
+#define TAKE_BLAS(name)
 #define TAKE_MATH(symbol) \
     _Generic(&symbol, f32 (*)(f32) : f32_one, f64 (*)(f64) : f64_one, \
         f32 (*)(f32, f32) : f32_two, f64 (*)(f64, f64) : f64_two, \
