@@ -214,7 +214,8 @@ class Stored(StudyCase):
         near = self.load(half)
         self.assertEqual(near.dtype, np.float32)
         self.assertFalse((near.view(np.uint32) & 0xFFFF).any())
-        self.assertLess(np.abs(near / (2 * want) - 1).max(), 2.0**-8)
+        # bf16 is rounded at random too: either neighbour, less than one spacing away.
+        self.assertLess(np.abs(near / (2 * want) - 1).max(), 2.0**-7)
         self.assertEqual(lines[-1]["tensors"], 16)
 
     def test_outputs(self) -> None:
