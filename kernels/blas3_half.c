@@ -2,9 +2,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
-#include <string.h>
-
 #include "blas3.h"
+#include "half.h"
 
 /* A block of C, and its panels of one run: 128 and 256 KiB. */
 #define ROWS 64
@@ -12,7 +11,7 @@
 
 typedef struct product {
     fz_parts parts;
-    int bf16;
+    enum fz_type type;
     ptrdiff_t m, n, kk;
     f32 alpha, beta;
     const uint16_t *a, *b;
@@ -20,35 +19,12 @@ typedef struct product {
     ptrdiff_t rsa, csa, rsb, csb, rsc, csc, blocks_j;
 } product;
 
-/* By integers: DAZ of the host must not eat the subnormals of f16, which are normal in
- * f32. */
-static f32 widen(uint16_t h, int bf16)
-{
-    uint32_t bits;
-    f32 x;
-    if (bf16) {
-        bits = (uint32_t)h << 16;
-    } else {
-        const uint32_t sign = (uint32_t)(h & 0x8000) << 16, e = h >> 10 & 31,
-                       f = h & 1023;
-        if (e == 0) {
-            x = (f32)f * 0x1p-24f;
-            memcpy(&bits, &x, 4);
-            bits |= sign;
-        } else {
-            bits = sign | (e == 31 ? 0x7f800000 : (e + 112) << 23) | f << 13;
-        }
-    }
-    memcpy(&x, &bits, 4);
-    return x;
-}
-
-static void widen_panel(const uint16_t *src, ptrdiff_t rs, ptrdiff_t cs, int bf16,
-                        ptrdiff_t rows, ptrdiff_t cols, f32 *dst)
+static void widen_panel(const uint16_t *src, ptrdiff_t rs, ptrdiff_t cs,
+                        enum fz_type type, ptrdiff_t rows, ptrdiff_t cols, f32 *dst)
 {
     for (ptrdiff_t i = 0; i < rows; i++)
         for (ptrdiff_t j = 0; j < cols; j++)
-            dst[i * cols + j] = widen(src[i * rs + j * cs], bf16);
+            dst[i * cols + j] = fz_widen(src[i * rs + j * cs], type);
 }
 
 static void block(void *arg, int index)
@@ -63,9 +39,9 @@ static void block(void *arg, int index)
     ptrdiff_t k0 = 0;
     do {
         const ptrdiff_t kc = g->kk - k0 < FZ_HALF_RUN ? g->kk - k0 : FZ_HALF_RUN;
-        widen_panel(g->a + i0 * g->rsa + k0 * g->csa, g->rsa, g->csa, g->bf16, rows, kc,
+        widen_panel(g->a + i0 * g->rsa + k0 * g->csa, g->rsa, g->csa, g->type, rows, kc,
                     pa);
-        widen_panel(g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->bf16, kc, cols,
+        widen_panel(g->b + k0 * g->rsb + j0 * g->csb, g->rsb, g->csb, g->type, kc, cols,
                     pb);
         const fz_job part = fz_part(&p);
         p.k->gemm_f32(&part, rows, cols, kc, g->alpha, pa, kc, 1, pb, cols, 1,
@@ -82,7 +58,7 @@ void fz_gemm_half(const fz_kernels *k, const fz_job *job, int bf16, ptrdiff_t m,
     if (m <= 0 || n <= 0)
         return;
     product g = {fz_parts_of(k, job),
-                 bf16,
+                 bf16 ? FZ_BF16 : FZ_F16,
                  m,
                  n,
                  alpha == 0 || kk < 0 ? 0 : kk,

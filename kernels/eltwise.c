@@ -4,7 +4,7 @@
  */
 #include "eltwise.h"
 
-#include "blas_parts.h"
+#include "array_run.h"
 #include "half_rows.h"
 
 #define RUN 1024
@@ -79,42 +79,30 @@ typedef struct all {
 } all;
 
 typedef struct run {
-    fz_parts parts;
+    fz_run on;
     const fz_eltwise *e;
-    const prism_array_ops *ops;
-    size_t n;
     f32 *x, *d, *one, *a, *b; /* src, diff, and room */
 } run;
 
 static void op(run *r, enum prism_op which, const f32 *a, const f32 *b, const f32 *c,
                f32 *out)
 {
-    const fz_job job = fz_part(&r->parts);
-    r->ops->op_f32(which, r->n, a, b, c, out, job.mode, job.t, job.key);
+    fz_run_op(&r->on, which, a, b, c, out);
 }
 
 static void map(run *r, enum fz_fn fn, const f32 *x, f32 *out)
 {
-    const fz_job job = fz_part(&r->parts);
-    r->parts.k->map_f32(&job, fn, (ptrdiff_t)r->n, x, x, out);
+    fz_run_map(&r->on, fn, x, out);
 }
 
 static f32 *fill(const run *r, f32 x, f32 *out)
 {
-    for (size_t i = 0; i < r->n; i++)
-        out[i] = x;
-    return out;
-}
-
-static void minus(const run *r, f32 *x)
-{
-    for (size_t i = 0; i < r->n; i++)
-        x[i] = -x[i];
+    return fz_run_fill(&r->on, x, out);
 }
 
 static void halve(const run *r, const f32 *x, f32 *out)
 {
-    for (size_t i = 0; i < r->n; i++)
+    for (size_t i = 0; i < r->on.n; i++)
         out[i] = x[i] * 0.5f;
 }
 
@@ -125,7 +113,7 @@ static void relu(run *r, f32 *y)
         op(r, PRISM_MUL, fill(r, r->e->alpha, r->a), y, y, r->b);
     else
         fill(r, 0, r->b);
-    for (size_t i = 0; i < r->n; i++)
+    for (size_t i = 0; i < r->on.n; i++)
         y[i] = r->x[i] > 0 || r->x[i] != r->x[i] ? y[i] : r->b[i];
 }
 
@@ -134,15 +122,12 @@ static f32 *forward(run *r)
     f32 *x = r->x, *a = r->a;
     switch (r->e->kind) {
     case FZ_ELTWISE_RELU:
-        memcpy(r->d, x, r->n * sizeof *x);
+        memcpy(r->d, x, r->on.n * sizeof *x);
         relu(r, r->d);
         return r->d;
     case FZ_ELTWISE_TANH: map(r, FZ_FN_TANH, x, x); break;
     case FZ_ELTWISE_LOGISTIC:
-        minus(r, x);
-        map(r, FZ_FN_EXP, x, x);
-        op(r, PRISM_ADD, x, r->one, x, x);
-        op(r, PRISM_DIV, r->one, x, x, x);
+        fz_run_logistic(&r->on, r->one, x);
         break;
     case FZ_ELTWISE_LINEAR:
         op(r, PRISM_FMA, fill(r, r->e->alpha, a), x, fill(r, r->e->beta, r->b), x);
@@ -168,7 +153,7 @@ static f32 *backward(run *r)
     op(r, PRISM_MUL, r->x, fill(r, 0x1.6a09e6p-1f, v), v, v);
     op(r, PRISM_MUL, v, fill(r, 0x1.20dd76p0f, w), w, w);
     op(r, PRISM_MUL, v, v, v, r->x);
-    minus(r, r->x);
+    fz_run_minus(&r->on, r->x, r->x);
     map(r, FZ_FN_EXP, r->x, r->x);
     op(r, PRISM_MUL, w, r->x, w, w);
     map(r, FZ_FN_ERF, v, v);
@@ -185,29 +170,24 @@ static void task(void *arg, int index)
     const fz_eltwise *e = y->e;
     const ptrdiff_t from = (ptrdiff_t)index * RUN;
     f32 *room = fz_scratch(FZ_SCRATCH_VECTORS);
-    run r = {fz_parts_task(&y->parts, index),
+    const ptrdiff_t n = y->n - from < RUN ? y->n - from : RUN;
+    run r = {{fz_parts_task(&y->parts, index), y->ops, (size_t)n},
              e,
-             y->ops,
-             0,
              room,
              room + RUN,
              room + 2 * RUN,
              room + 3 * RUN,
              room + 4 * RUN};
-    r.n = (size_t)(y->n - from < RUN ? y->n - from : RUN);
-    const ptrdiff_t n = (ptrdiff_t)r.n;
 #define AT(t) ((char *)(t).data + from * (ptrdiff_t)fz_type_size((t).type))
     fz_widen_row(AT(e->src), e->src.type, 1, n, r.x);
     if (e->backward)
         fz_widen_row(AT(e->diff), e->diff.type, 1, n, r.d);
     fill(&r, 1, r.one);
     const f32 *out = e->backward ? backward(&r) : forward(&r);
-    const fz_job job = fz_part(&r.parts);
     if (e->to.type == FZ_F32)
-        memcpy(AT(e->to), out, r.n * sizeof *out);
+        memcpy(AT(e->to), out, r.on.n * sizeof *out);
     else
-        r.parts.k->narrow(&job, e->to.type == FZ_BF16, n, out,
-                          (uint16_t *)(void *)AT(e->to));
+        fz_run_narrow(&r.on, out, e->to.type == FZ_BF16, (uint16_t *)(void *)AT(e->to));
 #undef AT
 }
 

@@ -4,6 +4,7 @@
  */
 #include "matmul.h"
 
+#include "array_run.h"
 #include "half_rows.h"
 
 /* A tile of C, and its panels of one run: 32, 128 and 256 KiB. */
@@ -108,18 +109,15 @@ static void panel(const fz_tensor *t, ptrdiff_t base, ptrdiff_t r0, ptrdiff_t ro
 
 /* A row of one tile. */
 typedef struct row {
-    fz_parts *parts;
-    const prism_array_ops *ops;
+    fz_run on;
     const ptrdiff_t *index; /* of its first element, a number each dimension */
-    ptrdiff_t cols;
     f32 *x, *tmp, *tmp2;
 } row;
 
 static void op(row *r, enum prism_op which, const f32 *a, const f32 *b, const f32 *c,
                f32 *out)
 {
-    const fz_job job = fz_part(r->parts);
-    r->ops->op_f32(which, (size_t)r->cols, a, b, c, out, job.mode, job.t, job.key);
+    fz_run_op(&r->on, which, a, b, c, out);
 }
 
 static ptrdiff_t start(const fz_tensor *t, const ptrdiff_t *index)
@@ -136,11 +134,11 @@ static const f32 *beside(const row *r, const fz_tensor *t)
     const int last = t->ndims - 1;
     const ptrdiff_t at = start(t, r->index), size = (ptrdiff_t)fz_type_size(t->type);
     if (!t->nblocks && t->stride[last] == 1 && t->dims[last] > 1) {
-        widen_run((const char *)t->data + (at + r->index[last]) * size, t->type, r->cols,
+        widen_run((const char *)t->data + (at + r->index[last]) * size, t->type, (ptrdiff_t)r->on.n,
                   r->tmp);
         return r->tmp;
     }
-    for (ptrdiff_t j = 0; j < r->cols; j++)
+    for (ptrdiff_t j = 0; j < (ptrdiff_t)r->on.n; j++)
         fz_widen_row((const char *)t->data +
                          (at + place(t, last, r->index[last] + j)) * size,
                      t->type, 1, 1, r->tmp + j);
@@ -149,9 +147,7 @@ static const f32 *beside(const row *r, const fz_tensor *t)
 
 static f32 *constant(const row *r, f32 x)
 {
-    for (ptrdiff_t j = 0; j < r->cols; j++)
-        r->tmp2[j] = x;
-    return r->tmp2;
+    return fz_run_fill(&r->on, x, r->tmp2);
 }
 
 static void post(row *r, const fz_post *p, const fz_tensor *c)
@@ -169,24 +165,22 @@ static void post(row *r, const fz_post *p, const fz_tensor *c)
     case FZ_POST_ADD: op(r, PRISM_ADD, x, beside(r, &p->other), x, x); return;
     case FZ_POST_MUL: op(r, PRISM_MUL, x, beside(r, &p->other), x, x); return;
     case FZ_POST_LINEAR: {
-        f32 *slope = r->tmp;
-        for (ptrdiff_t j = 0; j < r->cols; j++)
-            slope[j] = p->alpha;
+        const f32 *slope = fz_run_fill(&r->on, p->alpha, r->tmp);
         op(r, PRISM_FMA, slope, x, constant(r, p->beta), x);
         return;
     }
     case FZ_POST_CLIP:
-        for (ptrdiff_t j = 0; j < r->cols; j++)
+        for (ptrdiff_t j = 0; j < (ptrdiff_t)r->on.n; j++)
             x[j] = x[j] < p->alpha ? p->alpha : x[j] > p->beta ? p->beta : x[j];
         return;
     case FZ_POST_RELU:
         if (p->alpha == 0) {
-            for (ptrdiff_t j = 0; j < r->cols; j++)
+            for (ptrdiff_t j = 0; j < (ptrdiff_t)r->on.n; j++)
                 x[j] = x[j] < 0 ? 0 : x[j];
             return;
         }
         op(r, PRISM_MUL, constant(r, p->alpha), x, x, r->tmp);
-        for (ptrdiff_t j = 0; j < r->cols; j++)
+        for (ptrdiff_t j = 0; j < (ptrdiff_t)r->on.n; j++)
             x[j] = x[j] < 0 ? r->tmp[j] : x[j];
         return;
     }
@@ -196,16 +190,16 @@ static void write_row(row *r, const fz_tensor *c)
 {
     const int last = c->ndims - 1;
     const ptrdiff_t at = start(c, r->index);
-    const fz_job job = fz_part(r->parts);
+    const fz_job job = fz_part(&r->on.parts);
     const int here = !c->nblocks && c->stride[last] == 1;
     uint16_t *half = (uint16_t *)c->data + at + r->index[last];
     if (!here || c->type == FZ_F32)
         half = (uint16_t *)(void *)r->tmp;
     if (c->type != FZ_F32)
-        r->parts->k->narrow(&job, c->type == FZ_BF16, r->cols, r->x, half);
+        r->on.parts.k->narrow(&job, c->type == FZ_BF16, (ptrdiff_t)r->on.n, r->x, half);
     if (here && c->type != FZ_F32)
         return;
-    for (ptrdiff_t j = 0; j < r->cols; j++) {
+    for (ptrdiff_t j = 0; j < (ptrdiff_t)r->on.n; j++) {
         const ptrdiff_t to = at + place(c, last, r->index[last] + j);
         if (c->type == FZ_F32)
             ((f32 *)c->data)[to] = r->x[j];
@@ -248,7 +242,8 @@ static void tile(void *arg, int number)
                       COLS, 1);
         k0 += FZ_HALF_RUN;
     } while (k0 < g->k);
-    row r = {&p, prism_arrays(fz_kernels_isa(p.k)), index, cols, NULL, tmp, tmp + COLS};
+    row r = {{p, prism_arrays(fz_kernels_isa(p.k)), (size_t)cols}, index, NULL, tmp,
+             tmp + COLS};
     index[nd - 1] = j0;
     for (ptrdiff_t i = 0; i < rows; i++) {
         r.x = sum + i * COLS;

@@ -6,8 +6,6 @@
 
 #include <stdbool.h>
 
-#include "half_rows.h"
-
 enum { CHUNK = 256, SHARE = 16384 };
 
 const char *fz_reorder_refuses(const fz_tensor *from, const fz_tensor *to)
@@ -23,6 +21,7 @@ const char *fz_reorder_refuses(const fz_tensor *from, const fz_tensor *to)
 }
 
 struct reorder {
+    const fz_kernels *k;
     const fz_job *job;
     const fz_tensor *from, *to;
     ptrdiff_t rows, share; /* of the outer indices, padding included */
@@ -57,8 +56,9 @@ static void row(const struct reorder *x, ptrdiff_t r)
         const ptrdiff_t m = n - i < CHUNK ? n - i : CHUNK;
         for (ptrdiff_t k = 0; k < m; k++)
             wide[k] = from[a + fz_tensor_at(x->from, last, i + k)];
-        fz_narrow_row(wide, m, x->to->type, x->job->mode,
-                      prism_key_derive(key, (uint64_t)(i / CHUNK)), half, 1);
+        fz_job part = *x->job;
+        part.key = prism_key_derive(key, (uint64_t)(i / CHUNK));
+        x->k->narrow(&part, x->to->type == FZ_BF16, m, wide, half);
         for (ptrdiff_t k = 0; k < m; k++)
             to[b + fz_tensor_at(x->to, last, i + k)] = half[k];
     }
@@ -74,9 +74,10 @@ static void share(void *arg, int i)
         row(x, r);
 }
 
-void fz_reorder(const fz_job *job, const fz_tensor *from, const fz_tensor *to)
+void fz_reorder(const fz_kernels *k, const fz_job *job, const fz_tensor *from,
+                const fz_tensor *to)
 {
-    struct reorder x = {job, from, to, 1, 1};
+    struct reorder x = {k, job, from, to, 1, 1};
     const ptrdiff_t length = to->padded[to->ndims - 1];
     for (int d = 0; d < to->ndims - 1; d++)
         x.rows *= to->padded[d];

@@ -14,6 +14,7 @@ const char *fz_reorder_refuses(const fz_tensor *from, const fz_tensor *to);
 /* Each element of `to`, bf16 or f16, is that of `from`, f32, narrowed by the mode; the
  * padding of its blocks becomes 0. The words are those of an element's indices: streams
  * are keyed by row, whatever the layouts. */
-void fz_reorder(const fz_job *job, const fz_tensor *from, const fz_tensor *to);
+void fz_reorder(const fz_kernels *k, const fz_job *job, const fz_tensor *from,
+                const fz_tensor *to);
 
 #endif

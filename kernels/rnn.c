@@ -54,9 +54,19 @@ static int is(const fz_tensor *t, int ndims, ptrdiff_t a, ptrdiff_t b, ptrdiff_t
     return t->ndims == ndims && memcmp(t->dims, dims, (size_t)ndims * sizeof *dims) == 0;
 }
 
+/* States of one step, those that there are. */
+static const char *check_states(const fz_tensor *const states[4], const shape *s)
+{
+    for (int i = 0; i < 4; i++)
+        if (states[i]->data &&
+            (!is(states[i], 4, 1, 1, s->n, s->h, 0) || !dense(states[i])))
+            return "states that are not dense";
+    return NULL;
+}
+
 static const char *check_forward(const fz_lstm *l, const shape *s)
 {
-    const fz_tensor *states[] = {&l->h0, &l->c0, &l->hn, &l->cn};
+    const fz_tensor *const states[] = {&l->h0, &l->c0, &l->hn, &l->cn};
     if (!is(&l->src, 3, s->t, s->n, s->i, 0, 0) ||
         !is(&l->dst, 3, s->t, s->n, s->h, 0, 0) ||
         !is(&l->wx, 5, 1, 1, s->i, GATES, s->h) ||
@@ -72,16 +82,12 @@ static const char *check_forward(const fz_lstm *l, const shape *s)
         return "inputs and outputs of different types";
     if (!dense(&l->src) || !dense(&l->dst) || (l->bias.data && !dense(&l->bias)))
         return "layers that are not dense";
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        if (states[i]->data &&
-            (!is(states[i], 4, 1, 1, s->n, s->h, 0) || !dense(states[i])))
-            return "states that are not dense";
-    return NULL;
+    return check_states(states, s);
 }
 
 static const char *check_backward(const fz_lstm *l, const shape *s)
 {
-    const fz_tensor *states[] = {&l->dh0, &l->dc0, &l->dhn, &l->dcn};
+    const fz_tensor *const states[] = {&l->dh0, &l->dc0, &l->dhn, &l->dcn};
     const fz_tensor *all[] = {&l->dsrc, &l->dh0, &l->dc0, &l->dwx,   &l->dwh,
                               &l->ddst, &l->dhn, &l->dcn, &l->dbias, &l->c0};
     if (!is(&l->dsrc, 3, s->t, s->n, s->i, 0, 0) ||
@@ -95,14 +101,11 @@ static const char *check_backward(const fz_lstm *l, const shape *s)
     if (!dense(&l->dsrc) || !dense(&l->ddst) || (l->dbias.data && !dense(&l->dbias)) ||
         l->dwx.nblocks || l->dwh.nblocks)
         return "gradients that are not dense";
-    for (size_t i = 0; i < sizeof states / sizeof *states; i++)
-        if (states[i]->data &&
-            (!is(states[i], 4, 1, 1, s->n, s->h, 0) || !dense(states[i])))
-            return "states that are not dense";
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+    const char *why = check_states(states, s);
+    for (size_t i = 0; !why && i < sizeof all / sizeof *all; i++)
         if (all[i]->data && all[i]->type != FZ_F32)
-            return "gradients that are not f32";
-    return NULL;
+            why = "gradients that are not f32";
+    return why;
 }
 
 const char *fz_lstm_refuses(const fz_lstm *l)
@@ -261,28 +264,28 @@ static void forward_task(void *arg, int index)
     const step *st = arg;
     layer *y = st->y;
     ptrdiff_t from;
-    run r = run_of(y, &st->parts, index, &from);
+    fz_run r = run_of(y, &st->parts, index, &from);
     const ptrdiff_t plane = y->rows * y->s.h;
-    f32 *gate[GATES], *one = r.tmp[0], *x = r.tmp[1], *h = r.tmp[2], *c = st->c + from;
+    f32 *gate[GATES], *one = tmp_of(0), *x = tmp_of(1), *h = tmp_of(2), *c = st->c + from;
     for (int g = 0; g < GATES; g++)
         gate[g] = y->gates + g * plane + (st->at - y->base) * y->s.step + from;
-    fill(&r, 1, one);
-    sigma(&r, one, gate[0]);
-    sigma(&r, one, gate[1]);
-    map(&r, FZ_FN_TANH, gate[2], gate[2]);
-    sigma(&r, one, gate[3]);
+    fz_run_fill(&r, 1, one);
+    fz_run_logistic(&r, one, gate[0]);
+    fz_run_logistic(&r, one, gate[1]);
+    fz_run_map(&r, FZ_FN_TANH, gate[2], gate[2]);
+    fz_run_logistic(&r, one, gate[3]);
     if (st->before)
-        op(&r, PRISM_MUL, gate[1], st->before + from, x, x);
+        fz_run_op(&r, PRISM_MUL, gate[1], st->before + from, x, x);
     else
-        fill(&r, 0, x);
-    op(&r, PRISM_FMA, gate[0], gate[2], x, c);
-    map(&r, FZ_FN_TANH, c, h);
+        fz_run_fill(&r, 0, x);
+    fz_run_op(&r, PRISM_FMA, gate[0], gate[2], x, c);
+    fz_run_map(&r, FZ_FN_TANH, c, h);
     const ptrdiff_t to = st->at * y->s.step + from;
     if (!y->s.half) {
-        op(&r, PRISM_MUL, gate[3], h, h, (f32 *)y->l->dst.data + to);
+        fz_run_op(&r, PRISM_MUL, gate[3], h, h, (f32 *)y->l->dst.data + to);
         return;
     }
-    op(&r, PRISM_MUL, gate[3], h, h, h);
+    fz_run_op(&r, PRISM_MUL, gate[3], h, h, h);
     narrow(&r, h, y->l->dst.type, (uint16_t *)y->l->dst.data + to, y->m.h + from);
 }
 
@@ -291,7 +294,7 @@ static void narrow_task(void *arg, int index)
 {
     const step *st = arg;
     ptrdiff_t from;
-    run r = run_of(st->y, &st->parts, index, &from);
+    fz_run r = run_of(st->y, &st->parts, index, &from);
     const fz_tensor *cn = &st->y->l->cn;
     narrow(&r, st->c + from, cn->type, (uint16_t *)cn->data + from, NULL);
 }

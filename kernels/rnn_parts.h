@@ -9,7 +9,7 @@
 #ifndef FZ_RNN_PARTS_H
 #define FZ_RNN_PARTS_H
 
-#include "blas_parts.h"
+#include "array_run.h"
 #include "half_rows.h"
 #include "rnn.h"
 
@@ -59,64 +59,26 @@ void fz_lstm_backward(layer *y);
 
 /* ---- Elementwise steps ------------------------------------------------------------- */
 
-/* The numbers of one task, and the next part's operation on them. */
-typedef struct run {
-    fz_parts parts;
-    const prism_array_ops *ops;
-    size_t n;
-    f32 *tmp[6];
-} run;
-
-static inline run run_of(const layer *y, const fz_parts *p, int index, ptrdiff_t *from)
+/* The numbers of one task. */
+static inline fz_run run_of(const layer *y, const fz_parts *p, int index, ptrdiff_t *from)
 {
-    run r = {fz_parts_task(p, index), y->ops, 0, {0}};
     *from = (ptrdiff_t)index * FZ_LSTM_RUN;
-    r.n = (size_t)(y->s.step - *from < FZ_LSTM_RUN ? y->s.step - *from : FZ_LSTM_RUN);
-    for (int i = 0; i < 6; i++)
-        r.tmp[i] = (f32 *)fz_scratch(FZ_SCRATCH_VECTORS) + i * FZ_LSTM_RUN;
-    return r;
+    const ptrdiff_t left = y->s.step - *from;
+    return (fz_run){fz_parts_task(p, index), y->ops,
+                    (size_t)(left < FZ_LSTM_RUN ? left : FZ_LSTM_RUN)};
 }
 
-static inline void op(run *r, enum prism_op which, const f32 *a, const f32 *b,
-                      const f32 *c, f32 *out)
+/* Room of the calling thread for a task's numbers, i = 0 .. 5. */
+static inline f32 *tmp_of(int i)
 {
-    const fz_job job = fz_part(&r->parts);
-    r->ops->op_f32(which, r->n, a, b, c, out, job.mode, job.t, job.key);
-}
-
-static inline void map(run *r, enum fz_fn fn, const f32 *x, f32 *out)
-{
-    const fz_job job = fz_part(&r->parts);
-    r->parts.k->map_f32(&job, fn, (ptrdiff_t)r->n, x, x, out);
-}
-
-static inline void minus(const run *r, const f32 *x, f32 *out)
-{
-    for (size_t i = 0; i < r->n; i++)
-        out[i] = -x[i];
-}
-
-static inline void fill(const run *r, f32 x, f32 *out)
-{
-    for (size_t i = 0; i < r->n; i++)
-        out[i] = x;
-}
-
-/* x = 1 / (1 + exp(-x)); one: ones */
-static inline void sigma(run *r, const f32 *one, f32 *x)
-{
-    minus(r, x, x);
-    map(r, FZ_FN_EXP, x, x);
-    op(r, PRISM_ADD, x, one, x, x);
-    op(r, PRISM_DIV, one, x, x, x);
+    return (f32 *)fz_scratch(FZ_SCRATCH_VECTORS) + i * FZ_LSTM_RUN;
 }
 
 /* out[i] = x narrowed; back: what it is now worth. */
-static inline void narrow(run *r, const f32 *x, enum fz_type type, uint16_t *out,
+static inline void narrow(fz_run *r, const f32 *x, enum fz_type type, uint16_t *out,
                           f32 *back)
 {
-    const fz_job job = fz_part(&r->parts);
-    r->parts.k->narrow(&job, type == FZ_BF16, (ptrdiff_t)r->n, x, out);
+    fz_run_narrow(r, x, type == FZ_BF16, out);
     for (size_t i = 0; i < r->n && back; i++)
         back[i] = fz_widen(out[i], type);
 }

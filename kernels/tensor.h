@@ -45,6 +45,15 @@ static inline ptrdiff_t fz_tensor_at(const fz_tensor *t, int d, ptrdiff_t x)
     return at + x * t->stride[d];
 }
 
+/* Elements, the padding of blocks left out. */
+static inline ptrdiff_t fz_tensor_count(const fz_tensor *t)
+{
+    ptrdiff_t n = 1;
+    for (int d = 0; d < t->ndims; d++)
+        n *= t->dims[d];
+    return n;
+}
+
 /* Bytes of an element. */
 static inline size_t fz_type_size(enum fz_type type)
 {

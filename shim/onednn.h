@@ -125,6 +125,10 @@ bool fz_dnnl_has(const fz_dnnl_op *op, int arg);
 /* One argument. NULL, or why it is not one that our kernels take; an argument that was
  * not given is a tensor without data and dimensions. */
 const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t);
+/* Several, ended by 0, each into its tensor. NULL, or why not; the first `needed` must have
+ * been given. */
+const char *fz_dnnl_take(const fz_dnnl_op *op, const int *args, fz_tensor *const *to,
+                         int needed);
 /* The same in two steps, for types that fz_tensor does not have: dnnl_data_type_t, 0:
  * unknown. */
 int fz_dnnl_type(const fz_dnnl_op *op, int arg);

@@ -21,13 +21,9 @@ static const char *tensors(const fz_dnnl_op *op, fz_conv *c)
     const struct pass *p = &passes[c->pass];
     const int all[] = {p->src, p->weights, p->dst, p->bias, 0};
     fz_tensor *to[] = {&c->src, &c->weights, &c->dst, &c->bias};
-    for (int i = 0; all[i]; i++) {
-        const char *why = fz_dnnl_tensor(op, all[i], to[i]);
-        if (why)
-            return why;
-        if (i < 3 && !fz_dnnl_has(op, all[i]))
-            return "arguments are missing";
-    }
+    const char *why = fz_dnnl_take(op, all, to, 3);
+    if (why)
+        return why;
     return fz_dnnl_only(op, all) ? NULL : "arguments beside the tensors and the bias";
 }
 
@@ -35,11 +31,9 @@ static const char *tensors(const fz_dnnl_op *op, fz_conv *c)
 static uint64_t flops(const fz_conv *c)
 {
     const fz_tensor *positions = c->deconv ? &c->src : &c->dst;
-    uint64_t n = 2;
+    uint64_t n = 2 * (uint64_t)fz_tensor_count(&c->weights);
     for (int d = 0; d < positions->ndims; d++)
         n *= d == 1 ? 1 : (uint64_t)positions->dims[d];
-    for (int d = 0; d < c->weights.ndims; d++)
-        n *= (uint64_t)c->weights.dims[d];
     return n;
 }
 

@@ -11,17 +11,13 @@ static const char *tensors(const fz_dnnl_op *op, fz_matmul *m)
 {
     static const int all[] = {FZ_DNNL_SRC,  FZ_DNNL_WEIGHTS,   FZ_DNNL_DST,
                               FZ_DNNL_BIAS, FZ_DNNL_SRC_SCALE, 0};
+    static const int matrices[] = {FZ_DNNL_SRC, FZ_DNNL_WEIGHTS, FZ_DNNL_DST,
+                                   FZ_DNNL_BIAS, 0};
     fz_tensor *to[] = {&m->a, &m->b, &m->c, &m->bias};
     if (!fz_dnnl_only(op, all))
         return "arguments beside the matrices and the bias";
-    for (int i = 0; i < 4; i++) {
-        const char *why = fz_dnnl_tensor(op, all[i], to[i]);
-        if (why)
-            return why;
-        if (i < 3 && !fz_dnnl_has(op, all[i]))
-            return "arguments are missing";
-    }
-    return fz_dnnl_scale(op, &m->scale);
+    const char *why = fz_dnnl_take(op, matrices, to, 3);
+    return why ? why : fz_dnnl_scale(op, &m->scale);
 }
 
 const char *fz_dnnl_matmul_read(const fz_dnnl_op *op, fz_dnnl_work *work)
@@ -34,10 +30,8 @@ const char *fz_dnnl_matmul_read(const fz_dnnl_op *op, fz_dnnl_work *work)
     if ((why = fz_dnnl_posts(op, m->c.type, m->post, FZ_CONV_POSTS, &m->nposts)) ||
         (why = fz_matmul_refuses(m)))
         return why;
-    const int nd = m->c.ndims;
-    work->flops = 2 * (uint64_t)m->a.dims[nd - 1];
-    for (int d = 0; d < nd; d++)
-        work->flops *= (uint64_t)m->c.dims[d];
+    work->flops =
+        2 * (uint64_t)m->a.dims[m->c.ndims - 1] * (uint64_t)fz_tensor_count(&m->c);
     return NULL;
 }
 
@@ -81,20 +75,11 @@ const char *fz_dnnl_eltwise_read(const fz_dnnl_op *op, fz_dnnl_work *work)
     fz_tensor *to[] = {&e->src, &e->to, &e->diff};
     if (!fz_dnnl_only(op, args))
         return "arguments beside source and result";
-    for (int i = 0; args[i]; i++) {
-        const char *why = fz_dnnl_tensor(op, args[i], to[i]);
-        if (why)
-            return why;
-        if (!fz_dnnl_has(op, args[i]))
-            return "arguments are missing";
-    }
-    const char *why = fz_dnnl_posts(op, e->to.type, &none, 0, &posts);
-    if (why || (why = fz_eltwise_refuses(e)))
+    const char *why = fz_dnnl_take(op, args, to, e->backward ? 3 : 2);
+    if (why || (why = fz_dnnl_posts(op, e->to.type, &none, 0, &posts)) ||
+        (why = fz_eltwise_refuses(e)))
         return why;
-    /* what it costs besides exp and erf, by operations of kernels/eltwise.h */
-    work->flops = 1;
-    for (int d = 0; d < e->src.ndims; d++)
-        work->flops *= (uint64_t)e->src.dims[d];
+    work->flops = (uint64_t)fz_tensor_count(&e->src);
     return NULL;
 }
 

@@ -482,6 +482,19 @@ const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t)
     return NULL;
 }
 
+const char *fz_dnnl_take(const fz_dnnl_op *op, const int *args, fz_tensor *const *to,
+                         int needed)
+{
+    for (int i = 0; args[i]; i++) {
+        const char *why = fz_dnnl_tensor(op, args[i], to[i]);
+        if (why)
+            return why;
+        if (i < needed && !fz_dnnl_has(op, args[i]))
+            return "arguments are missing";
+    }
+    return NULL;
+}
+
 const char *fz_dnnl_bytes(const fz_dnnl_op *op, int arg, void **data, size_t *bytes)
 {
     const void *memory = memory_of(op, arg);

@@ -66,16 +66,6 @@ static bool make_room(size_t size)
 
 /* ---- Reading ----------------------------------------------------------------------- */
 
-static const char *take(const fz_dnnl_op *op, const int *args, fz_tensor **to)
-{
-    for (int i = 0; args[i]; i++) {
-        const char *why = fz_dnnl_tensor(op, args[i], to[i]);
-        if (why)
-            return why;
-    }
-    return NULL;
-}
-
 static const char *tensors(const fz_dnnl_op *op, fz_lstm *l)
 {
     static const int args[] = {
@@ -112,8 +102,8 @@ static const char *tensors(const fz_dnnl_op *op, fz_lstm *l)
                          &l->dbias, &l->ddst, &l->dhn, &l->dcn};
     if (!fz_dnnl_only(op, known))
         return "arguments beside those of the plain cell";
-    const char *why = take(op, args, to);
-    return !why && l->backward ? take(op, diffs, diff) : why;
+    const char *why = fz_dnnl_take(op, args, to, 0);
+    return !why && l->backward ? fz_dnnl_take(op, diffs, diff, 0) : why;
 }
 
 const char *fz_dnnl_rnn_read(const fz_dnnl_op *op, fz_dnnl_work *work)

@@ -12,6 +12,7 @@
  * product where the CPU has AMX, is called through torch's own table and is exported
  * here.
  */
+#include "../kernels/half.h"
 #include "blas.h"
 #include "onednn.h"
 
@@ -42,14 +43,6 @@ typedef void brgemm_fn(long m, long n, long k, long lda, long ldb, long ldc, boo
                        const uint16_t *a, const uint16_t *b, f32 *c, bool packed);
 
 static void *real[FZ_SYMBOLS][BUILDS];
-
-static f32 bf16(at_half h)
-{
-    const uint32_t bits = (uint32_t)h.x << 16;
-    f32 x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-}
 
 /* ---- The products ------------------------------------------------------------------ */
 
@@ -97,7 +90,8 @@ static void gemv_bf16(const void *from, void *original, int m, int n, at_half al
     fz_call call;
     if (fz_enter_row(&call, FZ_SYM_at_bf16_gemv_trans, fz_lib_of(from), from,
                      sizeof(f32)))
-        gemv(&call, FZ_BF16, m, n, bf16(alpha), a, lda, x, incx, bf16(beta), y, incy);
+        gemv(&call, FZ_BF16, m, n, fz_widen(alpha.x, FZ_BF16), a, lda, x, incx,
+             fz_widen(beta.x, FZ_BF16), y, incy);
     else
         ((gemv_bf16_fn *)original)(m, n, alpha, a, lda, x, incx, beta, y, incy);
     fz_leave(&call, fz_flops(2, m, n, 1));

@@ -84,7 +84,7 @@ void fz_image_lead(fz_image *im, uint64_t address);
 /* Name of section i; "" where it has none. */
 const char *fz_image_section(const fz_image *im, unsigned i);
 
-/* What a call of that address calls (stubs.c). */
+/* What a call of that address calls (callees.c). */
 enum fz_callee fz_image_callee(const fz_image *im, uint64_t address);
 bool fz_image_stubs(fz_image *im);
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import re
 import shutil
 import statistics
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import published
+from bench import hardware
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -250,24 +250,10 @@ def line(found: dict[str, Any]) -> str:
 
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
-    info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    model = re.search(r"model name\s*: (.*)", info)
-    flags = set(info.split())
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
     import torch
 
     return {
-        "cpu": model[1] if model else platform.machine(),
-        "isa": [f for f in ("avx2", "fma", "vaes", "avx512f") if f in flags],
-        "cpus": len(os.sched_getaffinity(0)),
-        "torch": torch.__version__,
-        "commit": commit,
+        **hardware({"torch": {"torch": torch.__version__}}),
         "load_before": round(os.getloadavg()[0], 1),
         "date": time.strftime("%Y-%m-%d"),
     }

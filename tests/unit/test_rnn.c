@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../kernels/half_rows.h"
 #include "../../kernels/math.h"
 #include "../../kernels/rnn.h"
+#include "numbers.h"
 #include "test.h"
 
 enum { G = 4, PLAIN = 0, TRANSPOSED, BLOCKED16, BLOCKED32, WEIGHTS };
@@ -31,27 +31,6 @@ static void *room_for(net *e, size_t bytes)
 {
     ck_assert(e->rooms < 64);
     return e->room[e->rooms++] = calloc(bytes + 64, 1);
-}
-
-static f32 some(rng *g)
-{
-    return (f32)((f64)(int64_t)rng_next(g) * 0x1p-63);
-}
-
-static void put(const fz_tensor *t, ptrdiff_t at, f32 x)
-{
-    if (t->type == FZ_F32)
-        ((f32 *)t->data)[at] = x;
-    else
-        ((uint16_t *)t->data)[at] = fz_narrow(x, t->type, PRISM_NEAREST, 0);
-}
-
-static f32 get(const fz_tensor *t, ptrdiff_t at)
-{
-    f32 x;
-    fz_widen_row((char *)t->data + at * (ptrdiff_t)fz_type_size(t->type), t->type, 1, 1,
-                 &x);
-    return x;
 }
 
 static fz_tensor tensor(net *e, enum fz_type type, int ndims, const ptrdiff_t *dims,
