@@ -14,6 +14,7 @@ import os
 import platform
 import re
 import resource
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -302,13 +303,18 @@ def digits(value: float | None, count: int = 4) -> float | None:
 def shown(command: Sequence[str]) -> str:
     """Return a command as one types it in the tree."""
     words = [str(w).replace(f"{ROOT}/", "") for w in command]
-    return " ".join(["python" if w == sys.executable else w for w in words])
+    return shlex.join(["python" if w == sys.executable else w for w in words])
 
 
 def typed() -> str:
     """Return how this study was called, without the folders that it wrote to."""
-    text = shown(["python", *sys.argv])
-    return re.sub(r" (--times|(--results|--output|-o|--models)[ =]\S+)", "", text)
+    left_out = ("--results", "--output", "-o", "--models")
+    words, value = ["python"], False
+    for word in sys.argv:
+        if not value and word != "--times" and word.split("=")[0] not in left_out:
+            words.append(word)
+        value = not value and word in left_out
+    return shown(words)
 
 
 def bits_of(entry: dict[str, Any]) -> dict[str, Any] | None:
