@@ -17,6 +17,10 @@ enum {
     DEPTH_FEW = 8 /* channels below which lanes would idle */
 };
 
+/* What slab.raw, raw_w and w take of the panels' area, and x behind the sums. */
+_Static_assert(DEPTH_CHANNELS * (4 * SLAB + 12 * DEPTH_TAPS) <= 8 * (MC + NC) * KC, "panels");
+_Static_assert(8 * ((MC + NC) * KC + MC * NC + DEPTH_CHANNELS * SLAB) <= FZ_WORKSPACE, "slab");
+
 /* Where the taps of an output lie along a dimension. */
 typedef struct where {
     const fz_run *run;
@@ -25,7 +29,6 @@ typedef struct where {
 
 typedef struct depthwise {
     conv *v;
-    ptrdiff_t size[3];  /* outputs of a dimension */
     ptrdiff_t box[3];   /* of a tile */
     ptrdiff_t boxes[3]; /* how many of them */
     ptrdiff_t channel_blocks;
@@ -89,10 +92,10 @@ static int choose_boxes(depthwise *e)
 {
     const conv *v = e->v;
     for (ptrdiff_t w = MC; w; w /= 2) {
-        const ptrdiff_t flat = widest(&v->runs[0], e->size[0], 1) *
-                               widest(&v->runs[2], e->size[2], w);
+        const ptrdiff_t flat = widest(&v->runs[0], v->out_dim[0], 1) *
+                               widest(&v->runs[2], v->out_dim[2], w);
         for (ptrdiff_t h = 16; h; h /= 2)
-            if (flat * widest(&v->runs[1], e->size[1], h) <= SLAB) {
+            if (flat * widest(&v->runs[1], v->out_dim[1], h) <= SLAB) {
                 e->box[0] = 1;
                 e->box[1] = h;
                 e->box[2] = w;
@@ -104,7 +107,7 @@ static int choose_boxes(depthwise *e)
 
 /* ---- the slab ---------------------------------------------------------------------- */
 
-/* n places of k, made by next(), for all units. */
+/* n places of k, for all units. */
 static void gather(const fz_side *side, int channels, const ptrdiff_t *k, int n,
                    ptrdiff_t all, ptrdiff_t from, f32 *dst)
 {
@@ -166,7 +169,7 @@ static void fill_slab(const conv *v, slab *s, ptrdiff_t image, ptrdiff_t channel
 
 static void widen(const f32 *src, ptrdiff_t n, f64 scale, f64 *dst)
 {
-    const fz_law l = {PRISM_SR, 24, 29, 0, 1};
+    const fz_law l = fz_law_of(PRISM_SR, 1, 24);
     const vd by = vd_set(scale);
     for (ptrdiff_t i = 0; i < n; i += UNIT)
         for (int v = 0; v < UNIT / L; v++)
@@ -199,7 +202,7 @@ FZ_INLINE void sr_depth(const int R, const int r, const tap_list *taps, const f6
                         const f64 *w, ptrdiff_t apart, prism_key key, const vi *base,
                         uint32_t row, f32 *sum)
 {
-    const fz_law l = {PRISM_SR, 24, 29, 0, 1};
+    const fz_law l = fz_law_of(PRISM_SR, 1, 24);
     vd acc[R][2 * NV];
     vi st[R][NV];
 #pragma GCC unroll 4
@@ -378,7 +381,7 @@ static void depth_tile(void *arg, int index)
     for (int d = 2; d >= 0; d--) {
         from[d] = i % e->boxes[d] * e->box[d];
         i /= e->boxes[d];
-        n[d] = e->size[d] - from[d] < e->box[d] ? e->size[d] - from[d] : e->box[d];
+        n[d] = v->out_dim[d] - from[d] < e->box[d] ? v->out_dim[d] - from[d] : e->box[d];
         s.extent[d] = reach(&v->runs[d], from[d], n[d], &s.low[d]);
     }
     const ptrdiff_t image = i / e->channel_blocks;
@@ -410,7 +413,7 @@ static void depth_tile(void *arg, int index)
             const ptrdiff_t same = r->count - (w[2].out - r->out) / r->step;
             const ptrdiff_t mine = from[2] + n[2] - x;
             t.rows = (int)(same < mine ? same : mine);
-            t.row0 = (from[0] * e->size[1] + y) * e->size[2] + x;
+            t.row0 = (from[0] * v->out_dim[1] + y) * v->out_dim[2] + x;
             t.pixel0 = image * t.rows;
             list_taps(v, &s, w, &taps);
             stretch(&t, &s, &taps, taps.n ? w[2].in - s.low[2] : 0, r->in_step, t.rows);
@@ -437,23 +440,19 @@ static int run_depth(conv *v)
     ptrdiff_t taps = 1, boxes = v->batch;
     if (!c->grouped || v->oc != 1 || v->ic != 1 || c->groups < DEPTH_FEW)
         return 0;
-    for (int d = 0; d < 3; d++) {
-        const int s = d - (3 - c->spatial);
-        e.size[d] = s < 0 ? 1 : v->out->dims[s + 2];
-        v->kernel[d] = s < 0 ? 1 : c->weights.dims[s + 3];
+    for (int d = 0; d < 3; d++)
         taps *= v->kernel[d];
-    }
     if (taps > DEPTH_TAPS || !choose_boxes(&e))
         return 0;
     for (int d = 0; d < 3; d++) {
-        e.boxes[d] = blocks(e.size[d], e.box[d]);
+        e.boxes[d] = blocks(v->out_dim[d], e.box[d]);
         boxes *= e.boxes[d];
     }
     e.channel_blocks = blocks(c->groups, DEPTH_CHANNELS);
     v->by_channel = 1;
     fz_share(v->job,
              (f64)v->batch * (f64)(c->groups * taps) *
-                 (f64)(e.size[0] * e.size[1] * e.size[2]),
+                 (f64)(v->out_dim[0] * v->out_dim[1] * v->out_dim[2]),
              depth_tile, &e, (int)(boxes * e.channel_blocks));
     return 1;
 }

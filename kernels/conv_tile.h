@@ -31,7 +31,7 @@ typedef struct conv {
     int by_channel;          /* lanes run along output channels, else along pixels */
     ptrdiff_t kernel[3];     /* taps of each dimension */
     ptrdiff_t out_stride[3], in_stride[3], w_stride[3];
-    ptrdiff_t out_dim[3], in_dim[3];
+    ptrdiff_t out_dim[3];
     fz_runs runs[3];
     ptrdiff_t tiles; /* of one group */
 } conv;
@@ -76,24 +76,14 @@ FZ_INLINE ptrdiff_t at(const axis *a, ptrdiff_t x)
 
 /* ---- sums -------------------------------------------------------------------------- */
 
-static fz_panels panels_of(const tile *t, ptrdiff_t depth)
+static fz_panels panels_of(const tile *t)
 {
     return (fz_panels){.law = t->v->law,
                        .ftz = t->v->ftz,
                        .row0 = (uint32_t)t->row0,
                        .col0 = (uint32_t)t->col0,
                        .rows = t->rows,
-                       .cols = t->cols,
-                       .depth = depth};
-}
-
-/* The quick path bounds sums of up to 2^22 products: (1 + 2^-23)^k < 2. Deeper ones
- * double the bound as often as they pass that number. */
-static void grown(fz_panels *p, int kc)
-{
-    if ((p->depth & ~((1 << 22) - 1)) != ((p->depth + kc) & ~((1 << 22) - 1)))
-        p->bound *= 2;
-    p->depth += kc;
+                       .cols = t->cols};
 }
 
 /* The sums of a tile over `depth` products; next() makes the k places of a run. */
@@ -101,7 +91,7 @@ static void sums(tile *t, ptrdiff_t depth,
                  void (*next)(void *state, tile *t, ptrdiff_t k, int kc), void *state)
 {
     char *const space = fz_workspace();
-    fz_panels p = panels_of(t, 0);
+    fz_panels p = panels_of(t);
     const unsigned old = _mm_getcsr();
     if (depth == 0)
         memset(fz_panel_sum(space), 0, MC * NC * sizeof(f32));
@@ -111,7 +101,6 @@ static void sums(tile *t, ptrdiff_t depth,
         fz_pack_rows(&t->a, t->rows, kc, fz_panel_a(space, t->rows, kc));
         fz_pack_cols(&t->b, t->cols, kc, fz_panel_b(space, t->cols, kc));
         FZ_FN(fz_panels_f32)(&t->job, &p, kc, (uint32_t)(k / KC));
-        grown(&p, kc);
     }
     _mm_setcsr(old);
 }

@@ -79,7 +79,7 @@ typedef struct all {
 } all;
 
 typedef struct run {
-    fz_run on;
+    fz_array_run on;
     const fz_eltwise *e;
     f32 *x, *d, *one, *a, *b; /* src, diff, and room */
 } run;
@@ -87,17 +87,17 @@ typedef struct run {
 static void op(run *r, enum prism_op which, const f32 *a, const f32 *b, const f32 *c,
                f32 *out)
 {
-    fz_run_op(&r->on, which, a, b, c, out);
+    fz_array_op(&r->on, which, a, b, c, out);
 }
 
 static void map(run *r, enum fz_fn fn, const f32 *x, f32 *out)
 {
-    fz_run_map(&r->on, fn, x, out);
+    fz_array_map(&r->on, fn, x, out);
 }
 
 static f32 *fill(const run *r, f32 x, f32 *out)
 {
-    return fz_run_fill(&r->on, x, out);
+    return fz_array_fill(&r->on, x, out);
 }
 
 static void halve(const run *r, const f32 *x, f32 *out)
@@ -127,7 +127,7 @@ static f32 *forward(run *r)
         return r->d;
     case FZ_ELTWISE_TANH: map(r, FZ_FN_TANH, x, x); break;
     case FZ_ELTWISE_LOGISTIC:
-        fz_run_logistic(&r->on, r->one, x);
+        fz_array_logistic(&r->on, r->one, x);
         break;
     case FZ_ELTWISE_LINEAR:
         op(r, PRISM_FMA, fill(r, r->e->alpha, a), x, fill(r, r->e->beta, r->b), x);
@@ -153,7 +153,7 @@ static f32 *backward(run *r)
     op(r, PRISM_MUL, r->x, fill(r, 0x1.6a09e6p-1f, v), v, v);
     op(r, PRISM_MUL, v, fill(r, 0x1.20dd76p0f, w), w, w);
     op(r, PRISM_MUL, v, v, v, r->x);
-    fz_run_minus(&r->on, r->x, r->x);
+    fz_array_minus(&r->on, r->x, r->x);
     map(r, FZ_FN_EXP, r->x, r->x);
     op(r, PRISM_MUL, w, r->x, w, w);
     map(r, FZ_FN_ERF, v, v);
@@ -187,7 +187,7 @@ static void task(void *arg, int index)
     if (e->to.type == FZ_F32)
         memcpy(AT(e->to), out, r.on.n * sizeof *out);
     else
-        fz_run_narrow(&r.on, out, e->to.type == FZ_BF16, (uint16_t *)(void *)AT(e->to));
+        fz_array_narrow(&r.on, out, e->to.type == FZ_BF16, (uint16_t *)(void *)AT(e->to));
 #undef AT
 }
 

@@ -287,27 +287,35 @@ static void run_tiles(conv *v)
              (int)(v->tiles * c->groups));
 }
 
+/* `out` is what is made, or in a gradient of weights the side whose positions are counted: the
+ * smaller one, or dst for a bias. */
+static void sides(conv *v, const fz_tensor *out, const fz_tensor *in)
+{
+    v->out = out;
+    v->in = in;
+    v->out_n = axis_of(out, 0);
+    v->in_n = axis_of(in, 0);
+    v->out_c = axis_of(out, 1);
+    v->in_c = axis_of(in, 1);
+    for (int d = 0; d < 3; d++) {
+        const int s = d - (3 - v->c->spatial), x = s + 2, g = v->c->grouped != 0;
+        v->out_stride[d] = s < 0 ? 0 : out->stride[x];
+        v->in_stride[d] = s < 0 ? 0 : in->stride[x];
+        v->w_stride[d] = s < 0 ? 0 : v->c->weights.stride[x + g];
+        v->out_dim[d] = s < 0 ? 1 : out->dims[x];
+        v->kernel[d] = s < 0 ? 1 : v->c->weights.dims[x + g];
+    }
+}
+
 static void run_outputs(conv *v)
 {
     const fz_conv *c = v->c;
     const int forward = c->pass == FZ_CONV_FORWARD, g = c->grouped != 0;
-    v->out = forward ? &c->dst : &c->src;
-    v->in = forward ? &c->src : &c->dst;
+    sides(v, forward ? &c->dst : &c->src, forward ? &c->src : &c->dst);
     v->w_out = axis_of(&c->weights, forward ? g : g + 1);
     v->w_in = axis_of(&c->weights, forward ? g + 1 : g);
     v->oc = c->weights.dims[forward ? g : g + 1];
     v->ic = c->weights.dims[forward ? g + 1 : g];
-    v->out_n = axis_of(v->out, 0);
-    v->out_c = axis_of(v->out, 1);
-    v->in_n = axis_of(v->in, 0);
-    v->in_c = axis_of(v->in, 1);
-    for (int d = 0; d < 3; d++) {
-        const int s = d - (3 - c->spatial); /* dimension of the convolution */
-        const int x = s + 2;
-        v->out_stride[d] = s < 0 ? 0 : v->out->stride[x];
-        v->in_stride[d] = s < 0 ? 0 : v->in->stride[x];
-        v->w_stride[d] = s < 0 ? 0 : c->weights.stride[x + g];
-    }
     make_runs(v, forward != (c->deconv != 0), v->out, v->in);
     if (!run_depth(v))
         run_tiles(v);
@@ -405,7 +413,6 @@ static void gradient_of_class(gradient *g, const fz_run *const run[3])
         fz_pack_rows(&g->t.a, rows, kc, fz_panel_a(space, rows, kc));
         fz_pack_cols(&g->t.b, cols, kc, fz_panel_b(space, cols, kc));
         FZ_FN(fz_panels_f32)(&g->t.job, &g->p, kc, g->kblock++);
-        grown(&g->p, kc);
     }
     exchange(g, &x, rows, cols, 1);
 }
@@ -435,7 +442,7 @@ static void weights_tile(void *arg, int index)
     g.kblock = 1; /* 0 would start from +0, which `total` does */
     g.total = fz_panel_sum(space) + MC * NC;
     memset(g.total, 0, MC * NC * sizeof *g.total);
-    g.p = panels_of(t, 0);
+    g.p = panels_of(t);
     fz_side *large = v->by_channel ? &t->b : &t->a;
     fz_side *small = v->by_channel ? &t->a : &t->b;
     large->base = v->in->data;
@@ -516,26 +523,6 @@ static void bias_tile(void *arg, int index)
     sums(&t, v->batch * v->out_dim[0] * v->out_dim[1] * v->out_dim[2], next_positions,
          NULL);
     put(&t, &c->bias, 0);
-}
-
-/* `out` is the side whose positions are counted: the smaller one, or dst for a bias. */
-static void sides(conv *v, const fz_tensor *out, const fz_tensor *in)
-{
-    v->out = out;
-    v->in = in;
-    v->out_n = axis_of(out, 0);
-    v->in_n = axis_of(in, 0);
-    v->out_c = axis_of(out, 1);
-    v->in_c = axis_of(in, 1);
-    for (int d = 0; d < 3; d++) {
-        const int s = d - (3 - v->c->spatial), x = s + 2, g = v->c->grouped != 0;
-        v->out_stride[d] = s < 0 ? 0 : out->stride[x];
-        v->in_stride[d] = s < 0 ? 0 : in->stride[x];
-        v->w_stride[d] = s < 0 ? 0 : v->c->weights.stride[x + g];
-        v->out_dim[d] = s < 0 ? 1 : out->dims[x];
-        v->in_dim[d] = s < 0 ? 1 : in->dims[x];
-        v->kernel[d] = s < 0 ? 1 : v->c->weights.dims[x + g];
-    }
 }
 
 static void run_weights(conv *v)

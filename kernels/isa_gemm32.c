@@ -267,6 +267,7 @@ void FZ_FN(fz_panels_f32)(const fz_job *job, fz_panels *x, int kc, uint32_t kblo
 {
     char *space = fz_workspace();
     product p = {.job = job, .law = x->law, .ftz = x->ftz};
+    int done = 0;
     f32 *a = fz_panel_a(space, x->rows, kc), *bb = fz_panel_b(space, x->cols, kc);
     block b = {.p = &p,
                .i0 = (ptrdiff_t)x->row0,
@@ -282,14 +283,19 @@ void FZ_FN(fz_panels_f32)(const fz_job *job, fz_panels *x, int kc, uint32_t kblo
             b.pa = space;
             b.pb = (f64 *)(void *)space + MC * KC;
         }
-        const int done = fast_panels(&b, a, fz_panel_rows(b.rows) * kc, bb,
-                                     fz_panel_cols(b.cols) * kc, kc, kblock);
+        done = fast_panels(&b, a, fz_panel_rows(b.rows) * kc, bb,
+                           fz_panel_cols(b.cols) * kc, kc, kblock);
         x->bound = b.bound;
-        if (done)
-            return;
+    }
+    if (!done) {
         b.pa = a;
         b.pb = bb;
+        _mm_setcsr(FZ_CSR_MASKS | FZ_CSR_RN | x->ftz);
+        any_block(&b, kc, kblock);
     }
-    _mm_setcsr(FZ_CSR_MASKS | FZ_CSR_RN | x->ftz);
-    any_block(&b, kc, kblock);
+    /* The bound is that of up to 2^22 products, (1 + 2^-23)^k < 2; deeper sums double it as
+     * often as they pass that number. */
+    if ((x->depth & ~((1 << 22) - 1)) != ((x->depth + kc) & ~((1 << 22) - 1)))
+        x->bound *= 2;
+    x->depth += kc;
 }

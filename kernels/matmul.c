@@ -17,7 +17,6 @@ typedef struct product {
     ptrdiff_t rows, cols, k, tiles_i, tiles_j;
     int nd;
     f32 alpha, beta; /* of fz_gemm_narrow */
-    int epilogue;
 } product;
 
 /* ---- Checks ------------------------------------------------------------------------ */
@@ -109,7 +108,7 @@ static void panel(const fz_tensor *t, ptrdiff_t base, ptrdiff_t r0, ptrdiff_t ro
 
 /* A row of one tile. */
 typedef struct row {
-    fz_run on;
+    fz_array_run on;
     const ptrdiff_t *index; /* of its first element, a number each dimension */
     f32 *x, *tmp, *tmp2;
 } row;
@@ -117,7 +116,7 @@ typedef struct row {
 static void op(row *r, enum prism_op which, const f32 *a, const f32 *b, const f32 *c,
                f32 *out)
 {
-    fz_run_op(&r->on, which, a, b, c, out);
+    fz_array_op(&r->on, which, a, b, c, out);
 }
 
 static ptrdiff_t start(const fz_tensor *t, const ptrdiff_t *index)
@@ -147,7 +146,7 @@ static const f32 *beside(const row *r, const fz_tensor *t)
 
 static f32 *constant(const row *r, f32 x)
 {
-    return fz_run_fill(&r->on, x, r->tmp2);
+    return fz_array_fill(&r->on, x, r->tmp2);
 }
 
 static void post(row *r, const fz_post *p, const fz_tensor *c)
@@ -165,7 +164,7 @@ static void post(row *r, const fz_post *p, const fz_tensor *c)
     case FZ_POST_ADD: op(r, PRISM_ADD, x, beside(r, &p->other), x, x); return;
     case FZ_POST_MUL: op(r, PRISM_MUL, x, beside(r, &p->other), x, x); return;
     case FZ_POST_LINEAR: {
-        const f32 *slope = fz_run_fill(&r->on, p->alpha, r->tmp);
+        const f32 *slope = fz_array_fill(&r->on, p->alpha, r->tmp);
         op(r, PRISM_FMA, slope, x, constant(r, p->beta), x);
         return;
     }
@@ -248,15 +247,13 @@ static void tile(void *arg, int number)
     for (ptrdiff_t i = 0; i < rows; i++) {
         r.x = sum + i * COLS;
         index[nd - 2] = i0 + i;
-        if (g->epilogue) {
-            if (g->beta != 0) {
-                const f32 *was = beside(&r, &m->c);
-                if (g->beta != 1)
-                    op(&r, PRISM_MUL, constant(&r, g->beta), was, was, r.tmp);
-                op(&r, PRISM_FMA, constant(&r, g->alpha), r.x, r.tmp, r.x);
-            } else if (g->alpha != 1) {
-                op(&r, PRISM_MUL, constant(&r, g->alpha), r.x, r.x, r.x);
-            }
+        if (g->beta != 0) {
+            const f32 *was = beside(&r, &m->c);
+            if (g->beta != 1)
+                op(&r, PRISM_MUL, constant(&r, g->beta), was, was, r.tmp);
+            op(&r, PRISM_FMA, constant(&r, g->alpha), r.x, r.tmp, r.x);
+        } else if (g->alpha != 1) {
+            op(&r, PRISM_MUL, constant(&r, g->alpha), r.x, r.x, r.x);
         }
         if (m->scale != 1)
             op(&r, PRISM_MUL, constant(&r, m->scale), r.x, r.x, r.x);
@@ -268,8 +265,8 @@ static void tile(void *arg, int number)
     }
 }
 
-static void run(const fz_kernels *k, const fz_job *job, const fz_matmul *m, int epilogue,
-                f32 alpha, f32 beta)
+static void run(const fz_kernels *k, const fz_job *job, const fz_matmul *m, f32 alpha,
+                f32 beta)
 {
     const int nd = m->c.ndims;
     product g = {fz_parts_of(k, job),
@@ -281,8 +278,7 @@ static void run(const fz_kernels *k, const fz_job *job, const fz_matmul *m, int 
                  0,
                  nd,
                  alpha,
-                 beta,
-                 epilogue};
+                 beta};
     ptrdiff_t batch = 1;
     for (int d = 0; d < nd - 2; d++)
         batch *= m->c.dims[d];
@@ -296,7 +292,7 @@ static void run(const fz_kernels *k, const fz_job *job, const fz_matmul *m, int 
 
 void fz_matmul_run(const fz_kernels *k, const fz_job *job, const fz_matmul *m)
 {
-    run(k, job, m, 0, 1, 0);
+    run(k, job, m, 1, 0);
 }
 
 static fz_tensor matrix(enum fz_type type, const void *p, ptrdiff_t m, ptrdiff_t n,
@@ -319,7 +315,7 @@ void fz_gemm_narrow(const fz_kernels *k, const fz_job *job, enum fz_type type,
                          .b = matrix(type, b, kk, n, rsb, csb),
                          .c = matrix(type, c, m, n, rsc, csc),
                          .scale = 1};
-    run(k, job, &x, 1, alpha, beta);
+    run(k, job, &x, alpha, beta);
 }
 
 f32 fz_dot_half(const fz_kernels *k, const fz_job *job, enum fz_type type, ptrdiff_t n,

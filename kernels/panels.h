@@ -20,9 +20,8 @@ typedef struct fz_panels {
     unsigned ftz; /* the host's FTZ and DAZ bits */
     uint32_t row0, col0;
     int rows, cols; /* at most MC and NC */
-    f64 bound;      /* 0 at first; of |sum|, so far */
-    ptrdiff_t depth; /* of the runs so far: the caller's to count, and to double bound
-                      * each 2^22 */
+    f64 bound;       /* 0 at first; of |sum|, so far */
+    ptrdiff_t depth; /* 0 at first; of the runs so far */
 } fz_panels;
 
 /* Columns of a unit. */

@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "blas_parts.h"
+
 enum { CHUNK = 256, SHARE = 16384 };
 
 const char *fz_reorder_refuses(const fz_tensor *from, const fz_tensor *to)
@@ -84,11 +86,7 @@ void fz_reorder(const fz_kernels *k, const fz_job *job, const fz_tensor *from,
     if (x.rows == 0 || length == 0)
         return;
     x.share = length < SHARE ? SHARE / length : 1;
-    const int n = (int)((x.rows + x.share - 1) / x.share);
-    if (job->threads) {
-        job->threads->run(share, &x, n);
-        return;
-    }
-    for (int i = 0; i < n; i++)
-        share(&x, i);
+    const fz_parts p = fz_parts_of(k, job);
+    fz_parts_share(&p, 16.0 * (f64)x.rows * (f64)length, share, &x,
+                   (int)((x.rows + x.share - 1) / x.share));
 }

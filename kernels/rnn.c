@@ -9,7 +9,6 @@
 
 /* ---- What is kept between forward and backward ------------------------------------- */
 
-#define FZ_LSTM_HEADER 64
 static const uint64_t ours[2] = {0x6c6f6f505a5a5546, 0x1f83d9abfb41bd6b};
 
 typedef struct kept {
@@ -264,28 +263,28 @@ static void forward_task(void *arg, int index)
     const step *st = arg;
     layer *y = st->y;
     ptrdiff_t from;
-    fz_run r = run_of(y, &st->parts, index, &from);
+    fz_array_run r = run_of(y, &st->parts, index, &from);
     const ptrdiff_t plane = y->rows * y->s.h;
     f32 *gate[GATES], *one = tmp_of(0), *x = tmp_of(1), *h = tmp_of(2), *c = st->c + from;
     for (int g = 0; g < GATES; g++)
         gate[g] = y->gates + g * plane + (st->at - y->base) * y->s.step + from;
-    fz_run_fill(&r, 1, one);
-    fz_run_logistic(&r, one, gate[0]);
-    fz_run_logistic(&r, one, gate[1]);
-    fz_run_map(&r, FZ_FN_TANH, gate[2], gate[2]);
-    fz_run_logistic(&r, one, gate[3]);
+    fz_array_fill(&r, 1, one);
+    fz_array_logistic(&r, one, gate[0]);
+    fz_array_logistic(&r, one, gate[1]);
+    fz_array_map(&r, FZ_FN_TANH, gate[2], gate[2]);
+    fz_array_logistic(&r, one, gate[3]);
     if (st->before)
-        fz_run_op(&r, PRISM_MUL, gate[1], st->before + from, x, x);
+        fz_array_op(&r, PRISM_MUL, gate[1], st->before + from, x, x);
     else
-        fz_run_fill(&r, 0, x);
-    fz_run_op(&r, PRISM_FMA, gate[0], gate[2], x, c);
-    fz_run_map(&r, FZ_FN_TANH, c, h);
+        fz_array_fill(&r, 0, x);
+    fz_array_op(&r, PRISM_FMA, gate[0], gate[2], x, c);
+    fz_array_map(&r, FZ_FN_TANH, c, h);
     const ptrdiff_t to = st->at * y->s.step + from;
     if (!y->s.half) {
-        fz_run_op(&r, PRISM_MUL, gate[3], h, h, (f32 *)y->l->dst.data + to);
+        fz_array_op(&r, PRISM_MUL, gate[3], h, h, (f32 *)y->l->dst.data + to);
         return;
     }
-    fz_run_op(&r, PRISM_MUL, gate[3], h, h, h);
+    fz_array_op(&r, PRISM_MUL, gate[3], h, h, h);
     narrow(&r, h, y->l->dst.type, (uint16_t *)y->l->dst.data + to, y->m.h + from);
 }
 
@@ -294,7 +293,7 @@ static void narrow_task(void *arg, int index)
 {
     const step *st = arg;
     ptrdiff_t from;
-    fz_run r = run_of(st->y, &st->parts, index, &from);
+    fz_array_run r = run_of(st->y, &st->parts, index, &from);
     const fz_tensor *cn = &st->y->l->cn;
     narrow(&r, st->c + from, cn->type, (uint16_t *)cn->data + from, NULL);
 }

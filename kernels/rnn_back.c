@@ -5,14 +5,14 @@
 #include "rnn_parts.h"
 
 /* out = u * fma(-v, v, w), u = round(a*b) */
-static void slope(fz_run *r, const f32 *a, const f32 *b, const f32 *v, const f32 *w,
+static void slope(fz_array_run *r, const f32 *a, const f32 *b, const f32 *v, const f32 *w,
                   f32 *out)
 {
     f32 *u = tmp_of(4), *s = tmp_of(5);
-    fz_run_op(r, PRISM_MUL, a, b, a, u);
-    fz_run_minus(r, v, s);
-    fz_run_op(r, PRISM_FMA, s, v, w, s);
-    fz_run_op(r, PRISM_MUL, u, s, u, out);
+    fz_array_op(r, PRISM_MUL, a, b, a, u);
+    fz_array_minus(r, v, s);
+    fz_array_op(r, PRISM_FMA, s, v, w, s);
+    fz_array_op(r, PRISM_MUL, u, s, u, out);
 }
 
 static void backward_task(void *arg, int index)
@@ -21,7 +21,7 @@ static void backward_task(void *arg, int index)
     layer *y = st->y;
     const shape *s = &y->s;
     ptrdiff_t from;
-    fz_run r = run_of(y, &st->parts, index, &from);
+    fz_array_run r = run_of(y, &st->parts, index, &from);
     const ptrdiff_t at = st->at * s->step + from;
     const f32 *was[GATES], *dh = (const f32 *)y->l->ddst.data + at;
     f32 *to[GATES], *one = tmp_of(0), *th = tmp_of(1), *sum = tmp_of(2), *x = tmp_of(3);
@@ -30,25 +30,25 @@ static void backward_task(void *arg, int index)
         was[g] = st->was + g * s->t * s->step + at;
         to[g] = y->gates + g * y->rows * s->h + (st->at - y->base) * s->step + from;
     }
-    fz_run_fill(&r, 1, one);
-    fz_run_map(&r, FZ_FN_TANH, st->cell + at, th);
+    fz_array_fill(&r, 1, one);
+    fz_array_map(&r, FZ_FN_TANH, st->cell + at, th);
     if (st->dh) {
-        fz_run_op(&r, PRISM_ADD, dh, st->dh + from, dh, sum);
+        fz_array_op(&r, PRISM_ADD, dh, st->dh + from, dh, sum);
         dh = sum;
     }
     f32 *u = tmp_of(4);
-    fz_run_minus(&r, th, u);
-    fz_run_op(&r, PRISM_FMA, u, th, one, u);
-    fz_run_op(&r, PRISM_MUL, was[3], dh, dh, x);
-    fz_run_op(&r, PRISM_FMA, u, x, dc, dc);
+    fz_array_minus(&r, th, u);
+    fz_array_op(&r, PRISM_FMA, u, th, one, u);
+    fz_array_op(&r, PRISM_MUL, was[3], dh, dh, x);
+    fz_array_op(&r, PRISM_FMA, u, x, dc, dc);
     slope(&r, was[2], dc, was[0], was[0], to[0]);
     if (st->before)
         slope(&r, st->before + from, dc, was[1], was[1], to[1]);
     else
-        fz_run_fill(&r, 0, to[1]);
+        fz_array_fill(&r, 0, to[1]);
     slope(&r, was[0], dc, was[2], one, to[2]);
     slope(&r, th, dh, was[3], was[3], to[3]);
-    fz_run_op(&r, PRISM_MUL, dc, was[1], dc, dc);
+    fz_array_op(&r, PRISM_MUL, dc, was[1], dc, dc);
 }
 
 /* dW += A' * gradients of the gates: m rows of C, k rows of A and of the gates. */

@@ -60,11 +60,11 @@ void fz_lstm_backward(layer *y);
 /* ---- Elementwise steps ------------------------------------------------------------- */
 
 /* The numbers of one task. */
-static inline fz_run run_of(const layer *y, const fz_parts *p, int index, ptrdiff_t *from)
+static inline fz_array_run run_of(const layer *y, const fz_parts *p, int index, ptrdiff_t *from)
 {
     *from = (ptrdiff_t)index * FZ_LSTM_RUN;
     const ptrdiff_t left = y->s.step - *from;
-    return (fz_run){fz_parts_task(p, index), y->ops,
+    return (fz_array_run){fz_parts_task(p, index), y->ops,
                     (size_t)(left < FZ_LSTM_RUN ? left : FZ_LSTM_RUN)};
 }
 
@@ -75,10 +75,10 @@ static inline f32 *tmp_of(int i)
 }
 
 /* out[i] = x narrowed; back: what it is now worth. */
-static inline void narrow(fz_run *r, const f32 *x, enum fz_type type, uint16_t *out,
+static inline void narrow(fz_array_run *r, const f32 *x, enum fz_type type, uint16_t *out,
                           f32 *back)
 {
-    fz_run_narrow(r, x, type == FZ_BF16, out);
+    fz_array_narrow(r, x, type == FZ_BF16, out);
     for (size_t i = 0; i < r->n && back; i++)
         back[i] = fz_widen(out[i], type);
 }
