@@ -33,6 +33,29 @@ static ptrdiff_t at_least_0(ptrdiff_t x)
     return x > 0 ? x : 0;
 }
 
+static const char *const post_names[] = {"sum", "relu", "linear", "clip", "add", "mul"};
+
+/* Post-ops of a forward pass, none as often as not. */
+static void make_posts(rng *g, fz_conv *c)
+{
+    c->nposts = rng_below(g, 2) ? (int)pick(g, 1, 3) : 0;
+    for (int i = 0; i < c->nposts; i++) {
+        fz_post *p = &c->post[i];
+        const int plain = rng_below(g, 2) == 0;
+        ptrdiff_t dims[5];
+        p->kind = (enum fz_post_kind)pick(g, FZ_POST_SUM, FZ_POST_MUL);
+        p->alpha = p->kind == FZ_POST_SUM    ? (plain ? 1 : -0.3f)
+                   : p->kind == FZ_POST_RELU ? (plain ? 0 : 0.3f)
+                   : p->kind == FZ_POST_CLIP ? -0.5f
+                                             : 1.7f;
+        p->beta = p->kind == FZ_POST_CLIP ? 0.75f : -0.1f;
+        for (int d = 0; d < c->spatial + 2; d++)
+            dims[d] = rng_below(g, 3) ? c->dst.dims[d] : 1;
+        if (p->kind == FZ_POST_ADD || p->kind == FZ_POST_MUL)
+            set_dims(&p->other, c->spatial + 2, dims);
+    }
+}
+
 conv_case conv_case_make(rng *g, enum fz_conv_pass pass, int deconv, int big)
 {
     conv_case k;
@@ -94,6 +117,8 @@ conv_case conv_case_make(rng *g, enum fz_conv_pass pass, int deconv, int big)
         set_dims(&c->bias, 1, c->dst.dims + 1);
         c->bias.data = &k; /* wanted */
     }
+    if (pass == FZ_CONV_FORWARD)
+        make_posts(g, c);
     snprintf(k.what, sizeof k.what,
              "%s%s %dd n=%td g=%td oc=%td ic=%td in=%td,%td,%td out=%td,%td,%td "
              "k=%td,%td,%td s=%td,%td,%td d=%td,%td,%td p=%td,%td,%td%s",
@@ -106,6 +131,10 @@ conv_case conv_case_make(rng *g, enum fz_conv_pass pass, int deconv, int big)
              c->spatial > 1 ? w[1] : 0, c->spatial > 2 ? w[2] : 0, c->stride[0],
              c->stride[1], c->stride[2], c->dilation[0], c->dilation[1], c->dilation[2],
              c->pad[0], c->pad[1], c->pad[2], c->bias.data ? " bias" : "");
+    for (int i = 0; i < c->nposts; i++) {
+        const size_t n = strlen(k.what);
+        snprintf(k.what + n, sizeof k.what - n, " %s", post_names[c->post[i].kind]);
+    }
     return k;
 }
 
@@ -254,7 +283,7 @@ static f32 at(const fz_tensor *t, const ptrdiff_t *index)
 
 f32 conv_element(const fz_tensor *t, size_t i)
 {
-    ptrdiff_t index[FZ_TENSOR_DIMS];
+    ptrdiff_t index[FZ_TENSOR_DIMS] = {0};
     index_of(t, i, index);
     return at(t, index);
 }
@@ -299,6 +328,16 @@ void conv_case_fill(conv_case *k, uint64_t seed, enum conv_layout layout,
         lay_out(&c->bias, FZ_F32, one, 0);
         fill(&c->bias, seed + 3, shape, strays);
     }
+    for (int i = 0; i < c->nposts; i++)
+        if (c->post[i].other.ndims) {
+            lay_out_activations(&c->post[i].other, type, layout);
+            fill(&c->post[i].other, seed + 4 + (uint64_t)i, shape, strays);
+        }
+    if (c->pass == FZ_CONV_FORWARD) {
+        k->was = malloc((conv_elements(out) + 1) * sizeof *k->was);
+        for (size_t i = 0; i < conv_elements(out); i++)
+            k->was[i] = conv_element(out, i);
+    }
 }
 
 void conv_case_free(conv_case *k)
@@ -307,6 +346,10 @@ void conv_case_free(conv_case *k)
     for (int i = 0; i < 4; i++)
         if (all[i]->data)
             free((char *)all[i]->data - GUARD);
+    for (int i = 0; i < k->c.nposts; i++)
+        if (k->c.post[i].other.data)
+            free((char *)k->c.post[i].other.data - GUARD);
+    free(k->was);
 }
 
 const char *conv_case_guards(const fz_tensor *t)
@@ -363,7 +406,30 @@ static ptrdiff_t partner(const fz_conv *c, int d, int small, ptrdiff_t x, ptrdif
     return -1;
 }
 
-static f32 reference_output(const conv_case *k, int t, const ptrdiff_t *index)
+/* The post-ops of element i. */
+static f64 reference_posts(const conv_case *k, int t, size_t i, const ptrdiff_t *index, f64 x)
+{
+    for (int q = 0; q < k->c.nposts; q++) {
+        const fz_post *p = &k->c.post[q];
+        ptrdiff_t at_other[FZ_TENSOR_DIMS];
+        for (int d = 0; d < p->other.ndims; d++)
+            at_other[d] = p->other.dims[d] == 1 ? 0 : index[d];
+        switch (p->kind) {
+        case FZ_POST_SUM: x = plain_fma(1, t, p->alpha, k->was[i], x); break;
+        case FZ_POST_RELU:
+            if (x < 0)
+                x = p->alpha != 0 ? plain_mul(1, t, p->alpha, x) : 0;
+            break;
+        case FZ_POST_LINEAR: x = plain_fma(1, t, p->alpha, x, p->beta); break;
+        case FZ_POST_CLIP: x = x < p->alpha ? p->alpha : x > p->beta ? p->beta : x; break;
+        case FZ_POST_ADD: x = plain_add(1, t, x, at(&p->other, at_other)); break;
+        case FZ_POST_MUL: x = plain_mul(1, t, x, at(&p->other, at_other)); break;
+        }
+    }
+    return x;
+}
+
+static f32 reference_output(const conv_case *k, int t, size_t i, const ptrdiff_t *index)
 {
     const fz_conv *c = &k->c;
     const int forward = c->pass == FZ_CONV_FORWARD, g = c->grouped;
@@ -395,7 +461,7 @@ static f32 reference_output(const conv_case *k, int t, const ptrdiff_t *index)
             }
     if (forward && c->bias.data)
         acc = plain_add(1, t, acc, at(&c->bias, index + 1));
-    return (f32)acc;
+    return (f32)reference_posts(k, t, i, index, acc);
 }
 
 /* Numbers the stretches of the smaller side's positions that have the same taps. */
@@ -479,7 +545,7 @@ f32 conv_reference(const conv_case *k, int t, int bias, size_t i)
     if (bias)
         return reference_bias(k, t, index);
     return k->c.pass == FZ_CONV_BACKWARD_WEIGHTS ? reference_weight(k, t, index)
-                                                 : reference_output(k, t, index);
+                                                 : reference_output(k, t, i, index);
 }
 
 f32 conv_narrowed(f32 x, enum fz_type type)

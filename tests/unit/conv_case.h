@@ -15,10 +15,12 @@ enum conv_layout { CONV_PLAIN, CONV_LAST, CONV_BLOCK8, CONV_BLOCK16, CONV_ODD,
 /* A convolution whose tensors are its own, and guard bytes around each of them. */
 typedef struct conv_case {
     fz_conv c;
-    char what[300];
+    f32 *was; /* the output's elements before a forward pass, in the order of indices */
+    char what[400];
 } conv_case;
 
-/* Shapes of one pass: dims, groups, strides and so on by chance; big: several tiles. */
+/* Shapes of one pass: dims, groups, strides, post-ops and so on by chance; big: several
+ * tiles. */
 conv_case conv_case_make(rng *g, enum fz_conv_pass pass, int deconv, int big);
 
 /* Tensors of that layout and these types, filled: out too, with what must not be seen.
