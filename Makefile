@@ -28,11 +28,9 @@ ISA_avx512   := -DFZ_ISA=avx512 -DFZ_VBYTES=64 -mavx2 -mfma -maes -mvaes -mavx51
 PRISM_SRC   := $(wildcard prism/*.c)
 KERNELS_SRC := $(wildcard kernels/*.c)
 # What needs Zydis is a program of its own, fuzzytorch-plan.
-PLAN_SRC    := $(addprefix shim/rewrite/,bf16.c body.c callees.c constants.c emit.c emit_avx2.c \
-                 emit_bf16.c emit_cold.c emit_evex.c held.c high.c image.c insn.c live.c loop.c move.c pins.c \
-                 place.c plan.c plan_main.c region.c scan.c)
-SHIM_SRC    := $(wildcard shim/*.c) \
-               $(addprefix shim/rewrite/,constants.c definition.c runtime.c signals.c)
+INST_SRC    := $(addprefix shim/rewrite/,definition.c runtime.c signals.c)
+PLAN_SRC    := $(filter-out $(INST_SRC),$(wildcard shim/rewrite/*.c))
+SHIM_SRC    := $(wildcard shim/*.c) shim/rewrite/constants.c $(INST_SRC)
 PER_ISA     := $(wildcard prism/isa*.c) $(wildcard kernels/isa*.c)
 PLAIN       := $(filter-out $(PER_ISA),$(PRISM_SRC) $(KERNELS_SRC) $(SHIM_SRC))
 

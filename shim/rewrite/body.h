@@ -53,7 +53,8 @@ typedef struct block {
 /* What a worker has made of a run of functions. */
 typedef struct entry {
     uint64_t at;
-    uint32_t length, sites, code;
+    uint32_t length, code;
+    uint32_t sites, perturbed, exact; /* of its sites; the others are left */
     fz_planblock operations;
     const char *function;
 } entry;

@@ -171,14 +171,6 @@ static void cut29(fz_emit *e, int l, int x, int t, bool high)
     rk(e, OP_PAND, l, x, x, FZ_K_HIGH35);
 }
 
-/* Sums and roots of f32 are exact where they are subnormal, conversions from integers
- * never are. */
-static bool may_underflow(int op)
-{
-    return op == FZ_INST_MUL || op == FZ_INST_DIV || op == FZ_INST_FMA ||
-           op == FZ_INST_F64_F32;
-}
-
 static void sr_f32(fz_emit *e, const site *s)
 {
     int hi = e->temp[0], lo = e->temp[1], t0 = e->temp[2], t1 = e->temp[3];
@@ -194,7 +186,7 @@ static void sr_f32(fz_emit *e, const site *s)
         wide_half(e, s, true, hi, lo, t0);
     wide_half(e, s, false, lo, t0, t1);
     fz_slow *w = NULL;
-    bool test = may_underflow(s->op);
+    bool test = fz_site_underflows(s->op);
     if (test) {
         fz_flags_save(e);
         if (pair) {

@@ -97,6 +97,7 @@ static void describe(fz_emit *e, fz_slow *w, const site *s)
     w->operand[2] = s->c;
     w->result = s->result;
     w->merge = s->merge;
+    w->high = true;
     w->f64 = s->f64;
     w->bytes = s->scalar ? 4 : s->l ? 32 : 16;
     w->tmp = e->temp[3];
@@ -192,7 +193,6 @@ void fz_evex_zeros(fz_emit *e, const fz_slow *s)
 static void by_definition(fz_emit *e, const site *s)
 {
     fz_slow *w = fz_slow_new(e);
-    w->high = true;
     w->scalar = s->scalar;
     describe(e, w, s);
     w->load = -1;
@@ -312,12 +312,6 @@ static void narrow(fz_emit *e, int l, int result, int x, int t)
         ev(e, EV_MOVAPS, 0, result, 0, t);
 }
 
-static bool may_underflow(int op)
-{
-    return op == FZ_INST_MUL || op == FZ_INST_DIV || op == FZ_INST_FMA ||
-           op == FZ_INST_F64_F32;
-}
-
 static void sr_f32(fz_emit *e, const site *s)
 {
     const struct fz_held *pin = &e->held[s->result & 15];
@@ -329,13 +323,13 @@ static void sr_f32(fz_emit *e, const site *s)
     step(e);
     int from = operate(e, s, l, x);
     bool keep = (pinned || e->keep) && (s->scalar || s->lanes >= 4);
-    bool test = may_underflow(s->op), sum = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB;
+    bool test = fz_site_underflows(s->op), sum = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB;
     if (test || (sum && keep))
         fz_flags_save(e);
     if (test) {
         test_f32(e, s, l, from, t, keep);
         w = leave(e, s, l);
-        w->high = w->zeros = true;
+        w->zeros = true;
         w->s = from;
         describe(e, w, s);
     }
@@ -456,7 +450,6 @@ static void sr_f64(fz_emit *e, const site *s)
              s->op == FZ_INST_FMA   ? u
              : s->op == FZ_INST_DIV ? a : -1, t0, t1);
     fz_slow *w = leave(e, s, l);
-    w->high = true;
     w->zeros = s->op != FZ_INST_SQRT;
     w->s = x;
     w->u = u;
@@ -568,7 +561,6 @@ void fz_evex_integer(fz_emit *e, site *s, int y)
     ev_whole(e, EV_TESTMQ, 0, TEST, t, FZ_K_HIGH11);
     s->load = -1;
     fz_slow *w = leave(e, s, 0);
-    w->high = true;
     describe(e, w, s);
     if (s->f64) {
         ev(e, EV_MOVSD, 0, s->result, s->merge, y);

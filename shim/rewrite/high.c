@@ -17,33 +17,20 @@
 
 #include "body.h"
 
-/* The function that begins at an address, or -1. */
-static int64_t starts(const fz_image *im, uint64_t at)
-{
-    size_t lo = 0, hi = im->count;
-    if (at < im->text_lo || at >= im->text_hi || !fz_image_leader(im, at))
-        return -1;
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (im->functions[mid].lo < at)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo < im->count && im->functions[lo].lo == at ? (int64_t)lo : -1;
-}
-
 typedef struct list {
     size_t *at, n;
 } list;
 
 static void add(fz_image *im, list *l, uint64_t target)
 {
-    int64_t f = starts(im, target);
-    if (f < 0 || im->functions[f].low)
+    if (target < im->text_lo || target >= im->text_hi || !fz_image_leader(im, target))
+        return; /* most bytes that look like a call */
+    const fz_function *at = fz_image_function(im, target);
+    fz_function *f = at ? &im->functions[at - im->functions] : NULL;
+    if (!f || f->lo != target || f->low)
         return;
-    im->functions[f].low = true;
-    l->at[l->n++] = (size_t)f;
+    f->low = true;
+    l->at[l->n++] = (size_t)(f - im->functions);
 }
 
 static uint64_t displaced(const uint8_t *p, uint64_t next)

@@ -75,20 +75,17 @@ void fz_move_one(worker *w, const block *b, size_t k)
     ZydisDecodedInstruction x;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
     const insn *i = &w->insns[k];
-    if (stays_exact(w, b, i)) {
-        w->out->counts.exact++;
-    } else if (i->need && fz_body_site(w, k, &x, o)) {
+    if (!stays_exact(w, b, i) && i->need && fz_body_site(w, k, &x, o)) {
         w->emit.flags_live = fz_live_flags(w, b, k + 1);
         w->emit.keep = fz_live_widened(w, b, k);
         if (i->bf16.site)
             fz_emit_bf16(&w->emit, &i->bf16, &x, o, i->at);
         else
             fz_emit_site(&w->emit, &x, o, i->at);
-        w->out->counts.perturbed++;
         return;
-    } else if (i->why) {
-        fz_plan_left(&w->out->counts, i->why, 1);
     }
+    if (!stays_exact(w, b, i) && i->why)
+        fz_plan_left(&w->out->counts, i->why, 1);
     plain(w, i);
     if (w->emit.high)
         fz_emit_changed(&w->emit, i->changes);
@@ -232,13 +229,17 @@ static void move_block(worker *w, const block *b, bool exact)
     bool rounds = false;
     for (size_t k = b->first; k < b->last; k++)
         rounds |= w->insns[k].need;
-    if (exact || w->emit.variant == FZ_IDENTITY || !rounds) {
+    const bool as_it_is = exact || w->emit.variant == FZ_IDENTITY;
+    memset(w->emit.held, 0, sizeof w->emit.held);
+    if (as_it_is || !rounds) {
         fz_move_count(w, b, b->first, false);
         for (size_t k = b->first; k < b->last; k++)
-            plain(w, &w->insns[k]);
+            if (as_it_is)
+                plain(w, &w->insns[k]);
+            else
+                fz_move_one(w, b, k); /* says why a site is left */
         return;
     }
-    memset(w->emit.held, 0, sizeof w->emit.held);
     size_t ask = where_to_ask(w, b);
     for (size_t k = b->first; k < ask; k++)
         fz_move_one(w, b, k);
@@ -271,8 +272,22 @@ static void move_block(worker *w, const block *b, bool exact)
     }
 }
 
+/* What becomes of a block's sites. */
+static void count_sites(const worker *w, const block *b, bool exact, entry *e)
+{
+    for (size_t k = b->first; k < b->last; k++) {
+        const insn *i = &w->insns[k];
+        if (i->kind != SITE)
+            continue;
+        if (exact || (stays_exact(w, b, i) && w->rq->variant != FZ_IDENTITY))
+            e->exact++;
+        else if (i->need && w->rq->variant != FZ_IDENTITY)
+            e->perturbed++;
+    }
+}
+
 /* Entries for blocks i .. i+n-1, which are moved to here. */
-static entry *add_entries(worker *w, size_t i, size_t n)
+static entry *add_entries(worker *w, size_t i, size_t n, bool exact)
 {
     part *out = w->out;
     for (size_t k = 0; k < n; k++) {
@@ -286,6 +301,10 @@ static entry *add_entries(worker *w, size_t i, size_t n)
                     .length = (uint32_t)(b->hi - b->lo),
                     .sites = b->sites,
                     .code = (uint32_t)out->code.n};
+        entry *e = &out->entries[out->entry_n - 1];
+        count_sites(w, b, exact, e);
+        out->counts.perturbed += e->perturbed;
+        out->counts.exact += e->exact;
         out->counts.blocks++;
     }
     return &out->entries[out->entry_n - n];
@@ -317,6 +336,7 @@ void fz_move_function(worker *w, const fz_function *f)
     const bool bf16 = f->rounds16 && fz_bf16_find(w);
     w->emit.high = w->rq->avx512 && !f->low && !bf16;
     w->emit.state = w->emit.high ? FZ_HIGH_STATE : 0;
+    w->emit.oldest = 0; /* not whatever this worker did before */
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
      * of any of them. */
@@ -336,11 +356,9 @@ void fz_move_function(worker *w, const fz_function *f)
         if (r && r->first != i)
             continue; /* moved with the region's first */
         size_t n = r ? r->last - r->first + 1 : 1, end = i + n;
-        entry *e = add_entries(w, i, n);
+        entry *e = add_entries(w, i, n, exact);
         if (!e)
             return;
-        if (exact)
-            out->counts.exact += b->sites;
         for (size_t k = 0; k < n && w->rq->counters; k++) {
             e[k].operations = operations_of(w, &w->blocks[i + k], exact);
             e[k].function = f->name;

@@ -135,8 +135,11 @@ static void springboards(fz_plan *plan, const moved *m, uint64_t table, uint64_t
             if (dead[k] && (int64_t)(dead[k] - e->at - 2) >= -128)
                 break;
         if (k == dead_n || dead[k] == 0 || dead[k] > e->at + 129) {
-            if (e->sites)
-                fz_plan_left(&plan->counts, "short block without room for a jump", e->sites);
+            /* What has a reason of its own to be left keeps it. */
+            fz_plan_left(&plan->counts, "short block without room for a jump",
+                         e->perturbed + e->exact);
+            plan->counts.perturbed -= e->perturbed;
+            plan->counts.exact -= e->exact;
             continue;
         }
         plan->patches[plan->patch_n++] =

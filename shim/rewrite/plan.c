@@ -19,8 +19,13 @@
 
 void fz_plan_left(fz_plan_counts *c, const char *why, uint64_t sites)
 {
-    for (int i = 0; i < 16; i++) {
-        if (c->left[i].why && strcmp(c->left[i].why, why) != 0)
+    enum { OTHERS = sizeof c->left / sizeof *c->left - 1 };
+    if (!sites)
+        return;
+    for (int i = 0; i <= OTHERS; i++) {
+        if (i == OTHERS)
+            why = "other reasons";
+        else if (c->left[i].why && strcmp(c->left[i].why, why) != 0)
             continue;
         c->left[i].why = why;
         c->left[i].sites += sites;

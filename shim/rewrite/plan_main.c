@@ -88,6 +88,7 @@ static bool matches(const char *const *patterns, size_t n, const char *name)
 }
 
 static const char *library;
+static bool exact_library;
 
 /* Sizes, indices and bins are numbers cut to integers: where torch's functions have no
  * names, those that do so are taken for theirs. */
@@ -99,9 +100,7 @@ static bool cuts(const fz_image *im, const fz_function *f)
 static bool exact(const fz_function *f, void *arg)
 {
     const char *name = f->name;
-    return by_rule(name) || cuts(arg, f) ||
-           matches(exact_libraries, sizeof exact_libraries / sizeof *exact_libraries,
-                   library) ||
+    return by_rule(name) || cuts(arg, f) || exact_library ||
            matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name);
 }
 
@@ -316,6 +315,8 @@ int main(int argc, char **argv)
         return 2;
     }
     library = strrchr(argv[1], '/') ? strrchr(argv[1], '/') + 1 : argv[1];
+    exact_library = matches(exact_libraries,
+                            sizeof exact_libraries / sizeof *exact_libraries, library);
     read_rules(argc - 10, argv + 10);
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     fz_image image;

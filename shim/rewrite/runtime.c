@@ -50,7 +50,7 @@ static int32_t tls_offset(void)
 
 enum { LIBRARIES = 256 };
 
-static fz_inst_library *libraries[LIBRARIES];
+static fz_inst_library *libraries[LIBRARIES + 1]; /* and one row for all others */
 static atomic_uint library_n;
 
 const fz_inst_library *fz_inst_library_at(unsigned i)
@@ -97,10 +97,16 @@ static int list(struct dl_phdr_info *info, size_t size, void *arg)
 {
     listing *l = arg;
     (void)size;
-    if (l->n == l->cap)
-        return 1;
     if (!*info->dlpi_name && info->dlpi_addr && l->n) /* the vdso */
         return 0;
+    if (l->n == l->cap) {
+        const unsigned cap = l->cap ? 2 * l->cap : 256;
+        mapped *more = realloc(l->m, cap * sizeof *more);
+        if (!more)
+            return 1;
+        l->m = more;
+        l->cap = cap;
+    }
     mapped *m = &l->m[l->n];
     memset(m, 0, sizeof *m);
     fz_file_of(m->path, info->dlpi_name);
@@ -449,7 +455,7 @@ typedef struct moved {
     int plan[FZ_VARIANTS]; /* open plans, -1: none yet */
     uint64_t patch_hash;
     enum fz_variant now;
-    const fz_inst_library *report;
+    fz_inst_library *report;
 } moved;
 
 static moved *moved_libraries[LIBRARIES];
@@ -648,7 +654,13 @@ static const char *turn(moved *lib, enum fz_variant v)
         why = "its plan has other patches";
     if (!why && !mapped_before)
         why = map_code(lib, v, &h);
-    return why ? why : map_head(lib, v, &h);
+    if (!why)
+        return map_head(lib, v, &h);
+    if (!mapped_before && lib->plan[v] >= 0) {
+        close(lib->plan[v]); /* its code is not mapped: the next turn tries again */
+        lib->plan[v] = -1;
+    }
+    return why;
 }
 
 /* ---- Which ones ---------------------------------------------------------------------------- */
@@ -712,7 +724,7 @@ static bool patched(const moved *lib, const fz_planfile *h)
 static bool moved_before(const mapped *m)
 {
     for (unsigned i = 0; i < moved_n; i++) {
-        const moved *lib = moved_libraries[i];
+        moved *lib = moved_libraries[i];
         fz_planfile h;
         if (lib->m.base != m->base || strcmp(lib->m.path, m->path) != 0 ||
             strcmp(lib->m.id, m->id) != 0)
@@ -720,9 +732,10 @@ static bool moved_before(const mapped *m)
         const char *why = "the plan cannot be read";
         if (read_header(lib->plan[lib->now], &h))
             why = patched(lib, &h) ? NULL : map_patches(lib, lib->now, &h);
-        if (why)
+        if (why && !lib->report->why)
             fz_say("the instructions of %s, opened again, are left as they are: %s",
                    fz_base_name(m->path), why);
+        lib->report->why = why;
         return true;
     }
     return false;
@@ -740,13 +753,40 @@ static bool known(const mapped *m)
     return false;
 }
 
+/* A new row of the report; NULL if there is no memory for it. */
+static fz_inst_library *add_row(const char *path, uintptr_t base)
+{
+    fz_inst_library *lib = calloc(1, sizeof *lib);
+    if (lib) {
+        snprintf(lib->path, sizeof lib->path, "%s", path);
+        lib->base = base;
+    }
+    return lib;
+}
+
+static void show_row(fz_inst_library *lib)
+{
+    libraries[atomic_load(&library_n)] = lib;
+    atomic_fetch_add(&library_n, 1);
+}
+
+/* The last row stands for all that come after it. */
+static void too_many(void)
+{
+    fz_inst_library *lib = atomic_load(&library_n) == LIBRARIES
+                               ? add_row("other libraries", 0) : NULL;
+    if (!lib)
+        return;
+    lib->why = "more libraries are in scope than can be kept";
+    fz_say("the instructions of %s are left as they are: %s (%d)", lib->path, lib->why,
+           LIBRARIES);
+    show_row(lib);
+}
+
 static void look(void)
 {
     const fz_policy *p = fz_policy_get();
-    listing l = {.cap = 512};
-    l.m = malloc(l.cap * sizeof *l.m);
-    if (!l.m)
-        return;
+    listing l = {0};
     dl_iterate_phdr(list, &l);
     qsort(l.m, l.n, sizeof *l.m, by_size);
     const enum fz_variant variant = obey(p);
@@ -759,20 +799,16 @@ static void look(void)
             continue;
         if (fz_match_list(never, name) || !fz_path_in_scope(m->path) || known(m))
             continue;
-        if (atomic_load(&library_n) == LIBRARIES) {
-            fz_say("the instructions of %s are left as they are: more than %d libraries are "
-                   "in scope", name, LIBRARIES);
+        if (atomic_load(&library_n) >= LIBRARIES) {
+            too_many();
             continue;
         }
-        fz_inst_library *lib = calloc(1, sizeof *lib);
+        fz_inst_library *lib = add_row(m->path, m->base);
         if (!lib)
             break;
-        snprintf(lib->path, sizeof lib->path, "%s", m->path);
-        lib->base = m->base;
         lib->why = cpu_can() ? move(m, variant, lib)
                              : "this CPU does not have AVX2, FMA and AES-NI";
-        libraries[atomic_load(&library_n)] = lib;
-        atomic_fetch_add(&library_n, 1);
+        show_row(lib);
         if (lib->why && lib->why == said && p->verbose < 2)
             continue; /* one line for all of torch */
         said = lib->why ? lib->why : said;

@@ -60,6 +60,14 @@ static inline int32_t in_tls(const fz_emit *e, size_t field)
 extern const uint8_t fz_site_opcode[FZ_INST_OPS];
 unsigned fz_site_fma(const site *s, int order);
 
+/* May what gives an f32 be subnormal and inexact? Sums and roots of f32 are exact where they
+ * are subnormal, conversions from integers never are. */
+static inline bool fz_site_underflows(int op)
+{
+    return op == FZ_INST_MUL || op == FZ_INST_DIV || op == FZ_INST_FMA ||
+           op == FZ_INST_F64_F32;
+}
+
 /* emit_cold.c */
 void fz_flags_save(fz_emit *e);
 void fz_flags_restore(fz_emit *e);

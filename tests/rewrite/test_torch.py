@@ -11,8 +11,11 @@ give native's bits; what must stay exact equals native under sr as well.
 from __future__ import annotations
 
 import functools
+import json
 import os
+import tempfile
 import unittest
+from pathlib import Path
 
 from layer import (
     DEFINITION,
@@ -108,6 +111,20 @@ class Torch(unittest.TestCase):
             plain = {k: v for k, v in native(self.python, 1).items() if k in now}
             self.assertEqual(different(plain, now), [])
             self.assertGreater(len(now), 40)
+
+    def test_account(self) -> None:
+        """Of each library every site is perturbed, exact by rule, or left for a reason."""
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder, "report.json")
+            env = ours(FUZZY_REPORT=str(report))
+            run([PYTHONS[self.python], "-c", "import torch; torch.ones(3) / 3"], env)
+            rows = json.loads(report.read_text(encoding="utf-8"))["instructions"]
+        for row in rows:
+            with self.subTest(row["library"]):
+                self.assertIsNone(row["why"])
+                left = sum(x["sites"] for x in row["left"])
+                self.assertEqual(row["sites"], row["perturbed"] + row["exact"] + left)
+        self.assertGreater(max(row["perturbed"] for row in rows if row["left"]), 1e5)
 
     @unittest.skipUnless(SLOW, "slow: make check-rewrite-slow")
     def test_two_threads(self) -> None:
