@@ -49,8 +49,8 @@ CASES: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
 WORK = re.compile(r"^work: ([\d.e+-]+) s processor", re.MULTILINE)
 
 
-def environment(build: Path, name: str) -> dict[str, str]:
-    """Return the environment of a configuration."""
+def environment(build: Path, name: str, report: Path | None = None) -> dict[str, str]:
+    """Return the environment of a configuration, which may leave a report."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY_")}
     env.pop("LD_PRELOAD", None)
     env.update(PYTHONPATH="", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
@@ -65,7 +65,26 @@ def environment(build: Path, name: str) -> dict[str, str]:
             FUZZY_CACHE=str(cache),
             FUZZY_SCOPE="blas,lapack,conv,math,inst",
         )
+        if report:
+            env["FUZZY_REPORT"] = str(report)
     return env
+
+
+def effective(name: str, report: Path) -> None:
+    """End if a run that is to be ours was not: a time of it would be native's."""
+    try:
+        found = json.loads(report.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        sys.exit(f"peers: {name}: libfuzzytorch was not loaded")
+    moved = [
+        r["why"] or ("" if r["sites"] else "no site was found")
+        for r in found["instructions"]
+        if "libtorch_cpu.so" in r["library"]
+    ]
+    if not found["totals"]["perturbed"]["calls"] or moved != [""]:
+        sys.exit(
+            f"peers: {name}: not all layers were at work: {moved or found['totals']}"
+        )
 
 
 def verrou() -> bool:
@@ -98,9 +117,12 @@ class Worker:
     def __init__(self, build: Path, name: str) -> None:
         front, kind = PEERS.get(name, ((), "torch"))
         self.name = name
+        self.report = build / f"tests/bench/peers-{name}.json" if name in OURS else None
+        if self.report:
+            self.report.unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [*front, sys.executable, str(HERE / "peers_worker.py"), kind],
-            env=environment(build, name),
+            env=environment(build, name, self.report),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -125,15 +147,19 @@ class Worker:
         """End the process."""
         self.process.stdin.close()
         self.process.wait()
+        if self.report:
+            effective(self.name, self.report)
 
 
-def once(build: Path, name: str, words: Sequence[str]) -> float:
+def once(
+    build: Path, name: str, words: Sequence[str], report: Path | None = None
+) -> float:
     """Run a use case and return the processor time of its work."""
     with tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(
             [sys.executable, *words],
             cwd=ROOT,
-            env=environment(build, name),
+            env=environment(build, name, report),
             stdout=subprocess.DEVNULL,
             stderr=err,
         )
@@ -355,7 +381,11 @@ def main() -> None:
             continue
         turn = ("native", *OURS)
         seconds = {n: [] for n in turn}
-        once(build, "sr", words)  # plans are made before anything is timed
+        for n in OURS:  # plans are made before anything is timed
+            report = build / f"tests/bench/peers-{n}.json"
+            report.unlink(missing_ok=True)
+            once(build, n, words, report)
+            effective(n, report)
         for k in range(case_rounds):
             for n in turn[k % len(turn) :] + turn[: k % len(turn)]:
                 seconds[n].append(once(build, n, words))
