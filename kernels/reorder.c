@@ -29,15 +29,21 @@ struct reorder {
     ptrdiff_t rows, share; /* of the outer indices, padding included */
 };
 
-/* Where row r begins in both tensors; false: it is padding. */
-static bool row_at(const struct reorder *x, ptrdiff_t r, ptrdiff_t *from, ptrdiff_t *to)
+/* Where row r begins in both tensors, and its number without padding; false: it is
+ * padding. */
+static bool row_at(const struct reorder *x, ptrdiff_t r, ptrdiff_t *from, ptrdiff_t *to,
+                   uint64_t *number)
 {
     bool inside = true;
+    ptrdiff_t rows = 1;
     *from = *to = 0;
+    *number = 0;
     for (int d = x->to->ndims - 2; d >= 0; d--) {
         const ptrdiff_t i = r % x->to->padded[d];
         r /= x->to->padded[d];
         inside &= i < x->to->dims[d];
+        *number += (uint64_t)(i * rows);
+        rows *= x->to->dims[d];
         *to += fz_tensor_at(x->to, d, i);
         *from += fz_tensor_at(x->from, d, i);
     }
@@ -52,8 +58,9 @@ static void row(const struct reorder *x, ptrdiff_t r)
     uint16_t *to = x->to->data, half[CHUNK];
     f32 wide[CHUNK];
     ptrdiff_t a, b;
-    const bool inside = row_at(x, r, &a, &b);
-    const prism_key key = prism_key_derive(x->job->key, (uint64_t)r);
+    uint64_t number;
+    const bool inside = row_at(x, r, &a, &b, &number);
+    const prism_key key = prism_key_derive(x->job->key, number);
     for (ptrdiff_t i = 0; inside && i < n; i += CHUNK) {
         const ptrdiff_t m = n - i < CHUNK ? n - i : CHUNK;
         for (ptrdiff_t k = 0; k < m; k++)

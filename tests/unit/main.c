@@ -113,7 +113,8 @@ int main(int argc, char **argv)
                   {"words", suite_words},         {"kernels", suite_kernels},
                   {"gemm_laws", suite_gemm_laws}, {"blas", suite_blas}, {"blas3", suite_blas3},
                   {"math", suite_math},           {"conv", suite_conv},
-                  {"rnn", suite_rnn},             {"dense", suite_dense}};
+                  {"rnn", suite_rnn},             {"dense", suite_dense},
+                  {"elements", suite_elements}};
     const int count = sizeof suites / sizeof *suites;
     setvbuf(stdout, NULL, _IOLBF, 0);
     int bad = report_isas();

@@ -31,4 +31,17 @@ static inline f32 get(const fz_tensor *t, ptrdiff_t at)
     return x;
 }
 
+/* The definition of fz_kernels.narrow, which is quicker. */
+static inline void narrow_row(const f32 *x, ptrdiff_t n, enum fz_type type,
+                       enum prism_mode mode, prism_key key, uint16_t *out)
+{
+    prism_strand s = prism_strand_open(key, 0, 0, 0);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        if (i && i % 8 == 0)
+            prism_strand_step(&s);
+        const uint32_t w = (uint32_t)(s.q[i % 8 / 2] >> i % 2 * 32);
+        out[i] = fz_narrow(x[i], type, mode, w);
+    }
+}
+
 #endif

@@ -22,6 +22,7 @@ Suite *suite_math(void);
 Suite *suite_conv(void);
 Suite *suite_rnn(void);
 Suite *suite_dense(void);
+Suite *suite_elements(void);
 
 /* FZ_TEST_LONG is set: the thorough sizes. */
 int test_long(void);

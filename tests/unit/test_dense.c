@@ -1,5 +1,5 @@
-/* matmul and the elementwise functions of oneDNN against the definitions of
- * kernels/matmul.h and eltwise.h, number by number.
+/* oneDNN's matmul, and narrowing, against the definitions of kernels/matmul.h and kernels.h,
+ * number by number.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -249,19 +249,6 @@ START_TEST(gemm_narrow_is_the_definition)
 }
 END_TEST
 
-/* The definition of fz_kernels.narrow, which is quicker. */
-static void narrow_row(const f32 *x, ptrdiff_t n, enum fz_type type,
-                       enum prism_mode mode, prism_key key, uint16_t *out)
-{
-    prism_strand s = prism_strand_open(key, 0, 0, 0);
-    for (ptrdiff_t i = 0; i < n; i++) {
-        if (i && i % 8 == 0)
-            prism_strand_step(&s);
-        const uint32_t w = (uint32_t)(s.q[i % 8 / 2] >> i % 2 * 32);
-        out[i] = fz_narrow(x[i], type, mode, w);
-    }
-}
-
 /* A row is narrowed number by number, with the words that kernels.h says. */
 START_TEST(narrow_is_the_definition)
 {
@@ -373,79 +360,6 @@ START_TEST(matmul_means_the_product)
 }
 END_TEST
 
-/* ---- Elementwise ------------------------------------------------------------------- */
-
-static f32 nearest(enum fz_fn fn, f32 x)
-{
-    return fz_math_f32(fn, x, 0, PRISM_NEAREST, 24, 0);
-}
-
-static f32 value(const fz_eltwise *e, f32 x, f32 d)
-{
-    if (e->backward && e->kind == FZ_ELTWISE_RELU)
-        return x > 0 ? d : e->alpha * d;
-    if (e->backward) {
-        const f32 v = x * 0x1.6a09e6p-1f, c = v * 0x1.20dd76p0f, q = v * v;
-        const f32 w = c * nearest(FZ_FN_EXP, -q), one = 1 + nearest(FZ_FN_ERF, v);
-        const f32 slope = w + one;
-        return d * slope * 0.5f;
-    }
-    switch (e->kind) {
-    case FZ_ELTWISE_RELU: return x > 0 ? x : e->alpha * x;
-    case FZ_ELTWISE_TANH: return nearest(FZ_FN_TANH, x);
-    case FZ_ELTWISE_LOGISTIC: return 1 / (1 + nearest(FZ_FN_EXP, -x));
-    case FZ_ELTWISE_LINEAR: return fmaf(e->alpha, x, e->beta);
-    default: break;
-    }
-    const f32 v = x * 0x1.6a09e6p-1f, y = x * (1 + nearest(FZ_FN_ERF, v));
-    return y * 0.5f;
-}
-
-START_TEST(eltwise_is_the_definition)
-{
-    const uint64_t seed = test_seed(SEED + 3);
-    rng g = {seed};
-    for (int trial = 0; trial < 90; trial++) {
-        const ptrdiff_t n = 1 + (ptrdiff_t)rng_below(&g, 3000);
-        const enum fz_type type = (enum fz_type)(trial % 3);
-        fz_eltwise e = {.kind = (enum fz_eltwise_kind)rng_below(&g, 5),
-                        .alpha = rng_below(&g, 2) ? 0 : some(&g),
-                        .beta = some(&g)};
-        e.backward = (e.kind == FZ_ELTWISE_RELU || e.kind == FZ_ELTWISE_GELU_ERF) &&
-                     rng_below(&g, 2);
-        e.src = (fz_tensor){
-            .type = type, .ndims = 1, .dims = {n}, .padded = {n}, .stride = {1}};
-        e.diff = e.to = e.src;
-        e.src.data = malloc((size_t)n * 4);
-        e.diff.data = malloc((size_t)n * 4);
-        e.to.data = malloc((size_t)n * 4);
-        for (ptrdiff_t i = 0; i < n; i++) {
-            put(&e.src, i, 6 * some(&g));
-            put(&e.diff, i, some(&g));
-        }
-        ck_assert(!fz_eltwise_refuses(&e));
-        for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1)) {
-            const fz_job job = {PRISM_NEAREST, 24, prism_key_seed(seed), NULL};
-            fz_eltwise_run(fz_kernels_for((enum prism_isa)isa), &job, &e);
-            for (ptrdiff_t i = 0; i < n; i++) {
-                f32 want = value(&e, get(&e.src, i), get(&e.diff, i));
-                if (type != FZ_F32)
-                    want = fz_widen(fz_narrow(want, type, PRISM_NEAREST, 0), type);
-                ck_assert_msg(get(&e.to, i) == want,
-                              "FZ_TEST_SEED=%llu kind %d backward %d on %s: f(%a) is %a, "
-                              "not %a",
-                              (unsigned long long)seed, (int)e.kind, e.backward,
-                              prism_isa_name((enum prism_isa)isa), (f64)get(&e.src, i),
-                              (f64)get(&e.to, i), (f64)want);
-            }
-        }
-        free(e.src.data);
-        free(e.diff.data);
-        free(e.to.data);
-    }
-}
-END_TEST
-
 START_TEST(dense_refuses)
 {
     rng g = {test_seed(SEED)};
@@ -484,7 +398,6 @@ Suite *suite_dense(void)
     tcase_add_test(c, narrow_is_the_definition);
     tcase_add_test(c, dot_half_is_the_definition);
     tcase_add_test(c, matmul_means_the_product);
-    tcase_add_test(c, eltwise_is_the_definition);
     tcase_add_test(c, dense_refuses);
     suite_add_tcase(s, c);
     return s;

@@ -12,6 +12,7 @@
 
 #include "../../kernels/math.h"
 #include "../../kernels/rnn.h"
+#include "matrix.h"
 #include "numbers.h"
 #include "test.h"
 
@@ -367,20 +368,35 @@ START_TEST(lstm_is_the_definition)
 }
 END_TEST
 
-/* Equal key and operands: equal bits on every ISA and in every layout of the weights. */
+/* Equal key and operands: equal bits on every ISA, in every layout of the weights, and by
+ * any number of threads; forward and backward. */
 START_TEST(lstm_is_the_same_everywhere)
 {
+    enum { OUTPUTS = 6 };
     const uint64_t seed = test_seed(0x726e6e);
     rng g = {seed};
     for (int trial = 0; trial < 24; trial++) {
         net e = {.type = FZ_F32};
         shape(&e, &g);
+        if (trial % 4 == 0) { /* enough for threads */
+            e.n = 16;
+            e.h = 80;
+        }
         build(&e, &g, 1);
         fz_lstm *l = &e.l;
-        const ptrdiff_t n = e.t * e.n * e.h;
-        const fz_job job = {(enum prism_mode)(1 + trial % 3), 24,
-                            prism_key_seed(rng_next(&g)), NULL};
-        f32 *first = room_for(&e, (size_t)n * 4);
+        const fz_tensor *const out[OUTPUTS] = {&l->dst, &l->dsrc, &l->dh0,
+                                               &l->dwx, &l->dwh,  &l->dbias};
+        fz_job job = {(enum prism_mode)(1 + trial % 3), 24, prism_key_seed(rng_next(&g)),
+                      NULL};
+        f32 *first[OUTPUTS], *was[OUTPUTS];
+        ptrdiff_t n[OUTPUTS];
+        for (int o = 0; o < OUTPUTS; o++) {
+            n[o] = out[o]->data ? fz_tensor_count(out[o]) : 0;
+            first[o] = room_for(&e, (size_t)n[o] * 4);
+            was[o] = room_for(&e, (size_t)n[o] * 4);
+            if (n[o])
+                memcpy(was[o], out[o]->data, (size_t)n[o] * 4);
+        }
         int runs = 0;
         for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1))
             for (int plain = 0; plain < 2; plain++) {
@@ -391,10 +407,19 @@ START_TEST(lstm_is_the_same_everywhere)
                     here.wh = here.dwh;
                     here.wh.data = e.plain[1];
                 }
-                fz_lstm_run(fz_kernels_for((enum prism_isa)isa), &job, &here, e.scratch);
-                if (runs++ == 0)
-                    memcpy(first, l->dst.data, (size_t)n * 4);
-                check_all("dst again", &l->dst, first, n, seed, isa);
+                job.threads = rng_below(&g, 2) ? &test_threads : NULL;
+                for (int o = 1; o < OUTPUTS; o++) /* gradients may be added to */
+                    if (n[o])
+                        memcpy(out[o]->data, was[o], (size_t)n[o] * 4);
+                for (here.backward = 0; here.backward < 2; here.backward++)
+                    fz_lstm_run(fz_kernels_for((enum prism_isa)isa), &job, &here,
+                                e.scratch);
+                for (int o = 0; o < OUTPUTS; o++) {
+                    if (!runs && n[o])
+                        memcpy(first[o], out[o]->data, (size_t)n[o] * 4);
+                    check_all("an output again", out[o], first[o], n[o], seed, isa);
+                }
+                runs++;
             }
         drop(&e);
     }
