@@ -2,7 +2,7 @@
 
 SPDX-License-Identifier: Apache-2.0
 
-Usage: steps.py resnet|ways|quantized|narrow
+Usage: steps.py resnet|ways|quantized|narrow|rest
 """
 
 from __future__ import annotations
@@ -128,7 +128,21 @@ def narrow() -> None:
     print("wide", torch.equal(wide, got[0].float()))
 
 
+def rest() -> None:
+    """Primitives that are asked for seldom, and three that are not executed."""
+    import torch.utils.mkldnn
+
+    torch.manual_seed(1)
+    x = torch.randn(2, 8, 9, 9)
+    with torch.no_grad():
+        print("deconvolution", digest(nn.ConvTranspose2d(8, 4, 3)(x)))
+        m = x.to_mkldnn()
+        print("pooling", digest(functional.avg_pool2d(m, 2).to_dense()))
+        print("sum", digest((m + m).to_dense()))
+        linear = torch.utils.mkldnn.to_mkldnn(nn.Linear(8, 5))
+        print("linear", digest(linear(torch.randn(3, 8).to_mkldnn()).to_dense()))
+
+
 if __name__ == "__main__":
-    {"resnet": resnet, "ways": ways, "quantized": quantized, "narrow": narrow}[
-        sys.argv[1]
-    ]()
+    programs = (resnet, ways, quantized, narrow, rest)
+    {f.__name__: f for f in programs}[sys.argv[1]]()

@@ -4,7 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 
     PYTHON tests/onednn/test_onednn.py [--lib LIBRARY]
 
-The rows of shim/symbols_onednn.def are counted here. ONEDNN_CASES multiplies the number of
+The rows of the list are counted here, those of ROWS_OF_LAYERS in test_layers.py. ONEDNN_CASES multiplies the number of
 convolutions that are drawn.
 """
 
@@ -28,6 +28,8 @@ from common import build_dir, run
 STEPS, CONVS = str(HERE / "steps.py"), str(HERE / "convs.py")
 MANY = int(os.environ.get("ONEDNN_CASES", "1"))
 SAMPLES = 24  # as in convs.py
+ENTRY = "dnnl_primitive_execute"  # all calls come by it; it has no row of its own
+ROWS_OF_LAYERS = ("dnnl_rnn", "dnnl_matmul", "dnnl_eltwise")
 
 
 def step(what: str, **env: str) -> tuple[dict[str, str], dict]:
@@ -219,6 +221,22 @@ class Native(unittest.TestCase):
         row = rows(report)["dnnl_convolution"]
         self.assertEqual(row["perturbed"]["calls"], 0)
         self.assertEqual(row["why"]["primitive"], sum(x["calls"] for x in left))
+
+    def test_rest(self) -> None:
+        """A deconvolution is executed; what is not is native, counted and named."""
+        got, report = step("rest", FUZZY_SCOPE="blas,lapack,conv,math")
+        plain, found = native("rest"), rows(report)
+        self.assertEqual({k for k in got if got[k] != plain[k]}, {"deconvolution"})
+        if report["onednn"]["version"].startswith("3"):  # 1.13 takes it past oneDNN
+            self.assertEqual(found["dnnl_deconvolution"]["perturbed"]["calls"], 1)
+            self.assertEqual(found["dnnl_deconvolution"]["passed"]["calls"], 0)
+        for row, calls in (("dnnl_inner_product", 1), ("dnnl_other", 2)):
+            self.assertEqual(found[row]["perturbed"]["calls"], 0)
+            self.assertEqual(found[row]["why"], {"primitive": calls})
+        self.assertEqual(
+            {x["primitive"]: x["calls"] for x in report["onednn"]["left"]},
+            {"pooling": 1, "sum": 1, "inner product": 1},
+        )
 
     def test_named(self) -> None:
         """The report has the version that torch has, and the way to it."""
