@@ -6,6 +6,8 @@
 
 /* Rows of a panel of weights that fit into a thread's scratch. */
 #define ROWS(columns) (FZ_SCRATCH_BYTES / ((columns) * (ptrdiff_t)sizeof(f32)))
+/* Outputs whose weights are unpacked as a whole: 64 MiB. */
+#define WIDEST 2048
 
 /* ---- What is kept between forward and backward ------------------------------------- */
 
@@ -87,8 +89,8 @@ static const char *check_forward(const fz_lstm *l, const shape *s)
 static const char *check_backward(const fz_lstm *l, const shape *s)
 {
     const fz_tensor *const states[] = {&l->dh0, &l->dc0, &l->dhn, &l->dcn};
-    const fz_tensor *all[] = {&l->dsrc, &l->dh0, &l->dc0, &l->dwx,   &l->dwh,
-                              &l->ddst, &l->dhn, &l->dcn, &l->dbias, &l->c0};
+    const fz_tensor *all[] = {&l->dsrc, &l->dh0,  &l->dc0, &l->dwx,
+                              &l->dwh,  &l->ddst, &l->dhn, &l->dcn};
     if (!is(&l->dsrc, 3, s->t, s->n, s->i, 0, 0) ||
         !is(&l->ddst, 3, s->t, s->n, s->h, 0, 0) ||
         !is(&l->dwx, 5, 1, 1, s->i, GATES, s->h) ||
@@ -104,7 +106,20 @@ static const char *check_backward(const fz_lstm *l, const shape *s)
     for (size_t i = 0; !why && i < sizeof all / sizeof *all; i++)
         if (all[i]->data && all[i]->type != FZ_F32)
             why = "gradients that are not f32";
+    /* As many bits as the layer has are enough for these. */
+    const fz_tensor *either[] = {&l->dbias, &l->c0};
+    for (size_t i = 0; !why && i < sizeof either / sizeof *either; i++)
+        if (either[i]->data && either[i]->type != FZ_F32 &&
+            either[i]->type != l->src.type)
+            why = "gradients that are not f32";
     return why;
+}
+
+size_t fz_lstm_keeps(const fz_lstm *l)
+{
+    const shape s = shape_of(l);
+    const size_t gate = fz_type_size(l->src.type);
+    return FZ_LSTM_HEADER + (GATES * gate + sizeof(f32)) * (size_t)(s.t * s.step);
 }
 
 const char *fz_lstm_refuses(const fz_lstm *l)
@@ -113,10 +128,7 @@ const char *fz_lstm_refuses(const fz_lstm *l)
     const char *why = check_forward(l, &s);
     if (why)
         return why;
-    if (s.half && (l->kept || l->backward))
-        return "training in bf16 or f16";
-    const size_t need = FZ_LSTM_HEADER + 5 * (size_t)(s.t * s.step) * sizeof(f32);
-    if (l->kept && l->kept_bytes < need)
+    if (l->kept && l->kept_bytes < fz_lstm_keeps(l))
         return "a workspace that is too small";
     if (!l->backward)
         return NULL;
@@ -131,18 +143,36 @@ const char *fz_lstm_refuses(const fz_lstm *l)
 
 /* ---- Scratch ----------------------------------------------------------------------- */
 
+/* n numbers at the end of a room, whose first number is p. */
+static f32 *take(room *a, f32 *p, ptrdiff_t n)
+{
+    f32 *mine = p + a->size;
+    a->size += ((size_t)n + 15) / 16 * 16;
+    return mine;
+}
+
+/* Weights that every step reads: laid out as rows of f32 once a call, if they are not. */
+static int unpacked(const fz_lstm *l, const shape *s)
+{
+    return (l->wh.type != FZ_F32 || l->wh.nblocks) && s->t > 1 && s->h <= WIDEST;
+}
+
 static room room_of(const fz_lstm *l, f32 *p)
 {
     const shape s = shape_of(l);
-    const size_t one = ((size_t)s.step + 15) / 16 * 16;
-    room a = {.gates = p};
-    size_t n = GATES * (((size_t)(s.stretch * s.step) + 15) / 16 * 16);
-    a.c = p + n;
-    a.h = p + (n += one);
-    a.x = p + (n += one);
+    room a = {.size = 0};
+    a.gates = take(&a, p, GATES * s.stretch * s.step);
+    a.c = take(&a, p, s.step);
+    a.h = take(&a, p, s.step);
     if (s.half)
-        n += (size_t)(s.stretch * s.n * s.i);
-    a.size = n;
+        a.x = take(&a, p, s.stretch * s.n * s.i);
+    if (unpacked(l, &s))
+        a.wh = take(&a, p, GATES * s.h * s.h);
+    if (s.half && l->backward) {
+        a.before = take(&a, p, s.stretch * s.step);
+        a.edge = take(&a, p, s.step);
+        a.bias = take(&a, p, GATES * s.h);
+    }
     return a;
 }
 
@@ -159,7 +189,8 @@ size_t fz_lstm_scratch(const fz_lstm *l)
 typedef struct product {
     fz_parts parts;
     const fz_tensor *w;
-    int row, col; /* 2: inputs, 4: outputs */
+    const f32 *plain; /* the same unpacked, or NULL */
+    int row, col;     /* 2: inputs, 4: outputs */
     ptrdiff_t m, cols, k,
         plane; /* plane: of A (backward) or C (forward), a gate's size */
     const f32 *a;
@@ -168,29 +199,69 @@ typedef struct product {
     int over_gates; /* A has a plane a gate, and C is their sum */
 } product;
 
+/* Rows and columns of one gate of weights, and how far rows are apart in the copy. */
+typedef struct block {
+    ptrdiff_t gate;
+    int row, col; /* which dimension is which, as in product */
+    ptrdiff_t r0, rows, c0, cols, apart;
+} block;
+
+static void unpack(const fz_tensor *w, const block *b, f32 *into)
+{
+    const ptrdiff_t base = fz_tensor_at(w, 3, b->gate);
+    ptrdiff_t at[FZ_LSTM_CHUNK];
+    for (ptrdiff_t j = 0; j < b->cols; j++)
+        at[j] = base + fz_tensor_at(w, b->col, b->c0 + j);
+    for (ptrdiff_t i = 0; i < b->rows; i++) {
+        const ptrdiff_t r = fz_tensor_at(w, b->row, b->r0 + i);
+        f32 *to = into + i * b->apart;
+        if (w->type == FZ_F32)
+            for (ptrdiff_t j = 0; j < b->cols; j++)
+                to[j] = ((const f32 *)w->data)[r + at[j]];
+        else
+            for (ptrdiff_t j = 0; j < b->cols; j++)
+                to[j] = fz_widen(((const uint16_t *)w->data)[r + at[j]], w->type);
+    }
+}
+
+/* FZ_LSTM_CHUNK columns of all rows of a gate of wh. */
+static void unpack_task(void *arg, int index)
+{
+    const layer *y = arg;
+    const ptrdiff_t h = y->s.h, chunks = (h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const ptrdiff_t gate = index / chunks, c0 = index % chunks * FZ_LSTM_CHUNK;
+    const block b = {gate, 2, 4, 0, h, c0, h - c0 < FZ_LSTM_CHUNK ? h - c0 : FZ_LSTM_CHUNK,
+                     h};
+    unpack(&y->l->wh, &b, y->m.wh + gate * h * h + c0);
+}
+
+static void unpack_weights(layer *y)
+{
+    const ptrdiff_t h = y->s.h;
+    if (y->m.wh)
+        fz_parts_share(&y->parts, (f64)(GATES * h * h), unpack_task, y,
+                       (int)(GATES * ((h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
+}
+
 /* Rows 0 .. k-1, columns from c0 of a slice: in place where its strides are regular. */
 static const f32 *slice(const product *p, ptrdiff_t gate, ptrdiff_t c0, ptrdiff_t cols,
                         ptrdiff_t *rs, ptrdiff_t *cs)
 {
     const fz_tensor *w = p->w;
-    const ptrdiff_t base = fz_tensor_at(w, 3, gate);
+    const ptrdiff_t base = fz_tensor_at(w, 3, gate), h = w->dims[4];
+    if (p->plain) { /* [gate][input][output] */
+        *rs = p->row == 2 ? h : 1;
+        *cs = p->row == 2 ? 1 : h;
+        return p->plain + gate * w->dims[2] * h + c0 * *cs;
+    }
     if (w->type == FZ_F32 && !w->nblocks) {
         *rs = w->stride[p->row];
         *cs = w->stride[p->col];
         return (const f32 *)w->data + base + c0 * *cs;
     }
     f32 *into = fz_scratch(FZ_SCRATCH_PRODUCT);
-    ptrdiff_t at[FZ_LSTM_CHUNK];
-    for (ptrdiff_t j = 0; j < cols; j++)
-        at[j] = base + fz_tensor_at(w, p->col, c0 + j);
-    for (ptrdiff_t i = 0; i < p->k; i++) {
-        const ptrdiff_t r = fz_tensor_at(w, p->row, i);
-        for (ptrdiff_t j = 0; j < cols; j++)
-            into[i * cols + j] = w->type == FZ_F32
-                                     ? ((const f32 *)w->data)[r + at[j]]
-                                     : fz_widen(((const uint16_t *)w->data)[r + at[j]],
-                                                w->type);
-    }
+    const block b = {gate, p->row, p->col, 0, p->k, c0, cols, cols};
+    unpack(w, &b, into);
     *rs = cols;
     *cs = 1;
     return into;
@@ -224,6 +295,11 @@ static void product_task(void *arg, int index)
     }
 }
 
+static const f32 *plain_of(const layer *y, const fz_tensor *w)
+{
+    return w == &y->l->wh ? y->m.wh : NULL;
+}
+
 fz_parts fz_lstm_phase(layer *y)
 {
     const fz_job job = fz_part(&y->parts);
@@ -234,8 +310,20 @@ void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t ro
                         const f32 *a, ptrdiff_t k, f32 beta)
 {
     const ptrdiff_t h = y->s.h;
-    product p = {fz_lstm_phase(y),  w, 2, 4, rows, h, k, y->rows * h, a, beta,
-                 y->gates + r0 * h, k, h, 0};
+    product p = {.parts = fz_lstm_phase(y),
+                 .w = w,
+                 .plain = plain_of(y, w),
+                 .row = 2,
+                 .col = 4,
+                 .m = rows,
+                 .cols = h,
+                 .k = k,
+                 .plane = y->rows * h,
+                 .a = a,
+                 .beta = beta,
+                 .c = y->gates + r0 * h,
+                 .lda = k,
+                 .ldc = h};
     fz_parts_share(&p.parts, (f64)rows * (f64)k * (f64)(GATES * h), product_task, &p,
                    (int)(GATES * ((h + chunk_of(k) - 1) / chunk_of(k))));
 }
@@ -244,15 +332,27 @@ void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t 
                           ptrdiff_t width, f32 *c)
 {
     const ptrdiff_t h = y->s.h;
-    product p = {fz_lstm_phase(y),  w, 4, 2, rows,  width, h, y->rows * h,
-                 y->gates + r0 * h, 0, c, h, width, 1};
+    product p = {.parts = fz_lstm_phase(y),
+                 .w = w,
+                 .plain = plain_of(y, w),
+                 .row = 4,
+                 .col = 2,
+                 .m = rows,
+                 .cols = width,
+                 .k = h,
+                 .plane = y->rows * h,
+                 .a = y->gates + r0 * h,
+                 .c = c,
+                 .lda = h,
+                 .ldc = width,
+                 .over_gates = 1};
     fz_parts_share(&p.parts, (f64)rows * (f64)width * (f64)(GATES * h), product_task, &p,
                    (int)((width + chunk_of(h) - 1) / chunk_of(h)));
 }
 
 /* ---- Forward ----------------------------------------------------------------------- */
 
-static void widen(const fz_tensor *t, ptrdiff_t from, ptrdiff_t n, f32 *to)
+void fz_lstm_widen(const fz_tensor *t, ptrdiff_t from, ptrdiff_t n, f32 *to)
 {
     const char *data = t->data;
     fz_widen_row(data + from * (ptrdiff_t)fz_type_size(t->type), t->type, 1, n, to);
@@ -286,16 +386,32 @@ static void forward_task(void *arg, int index)
     }
     fz_array_op(&r, PRISM_MUL, gate[3], h, h, h);
     narrow(&r, h, y->l->dst.type, (uint16_t *)y->l->dst.data + to, y->m.h + from);
+    for (int g = 0; g < GATES && y->kept; g++)
+        narrow(&r, gate[g], y->l->src.type, y->kept + g * y->s.t * y->s.step + to, NULL);
 }
 
-/* The last c of a half layer. */
+typedef struct narrowing {
+    layer *y;
+    fz_parts parts;
+    const f32 *x;
+    const fz_tensor *to;
+    ptrdiff_t n;
+} narrowing;
+
 static void narrow_task(void *arg, int index)
 {
-    const step *st = arg;
-    ptrdiff_t from;
-    fz_array_run r = run_of(st->y, &st->parts, index, &from);
-    const fz_tensor *cn = &st->y->l->cn;
-    narrow(&r, st->c + from, cn->type, (uint16_t *)cn->data + from, NULL);
+    const narrowing *w = arg;
+    const ptrdiff_t from = (ptrdiff_t)index * FZ_LSTM_RUN, left = w->n - from;
+    fz_array_run r = {fz_parts_task(&w->parts, index), w->y->ops,
+                      (size_t)(left < FZ_LSTM_RUN ? left : FZ_LSTM_RUN)};
+    narrow(&r, w->x + from, w->to->type, (uint16_t *)w->to->data + from, NULL);
+}
+
+void fz_lstm_narrow(layer *y, const f32 *x, const fz_tensor *to, ptrdiff_t n)
+{
+    narrowing w = {y, fz_lstm_phase(y), x, to, n};
+    fz_parts_share(&w.parts, 8.0 * (f64)n, narrow_task, &w,
+                   (int)((n + FZ_LSTM_RUN - 1) / FZ_LSTM_RUN));
 }
 
 static void start_gates(layer *y, ptrdiff_t rows)
@@ -306,7 +422,7 @@ static void start_gates(layer *y, ptrdiff_t rows)
     for (ptrdiff_t g = 0; g < GATES; g++) {
         f32 *to = y->gates + g * y->rows * h;
         for (ptrdiff_t r = 0; r < rows; r++)
-            widen(&y->l->bias, g * h, h, to + r * h);
+            fz_lstm_widen(&y->l->bias, g * h, h, to + r * h);
     }
 }
 
@@ -319,12 +435,12 @@ static const f32 *forward_stretch(layer *y, ptrdiff_t q, ptrdiff_t n, const f32 
     const f32 *x = y->m.x;
     y->base = first;
     y->rows = n * s->n;
-    if (l->kept) {
+    if (l->kept && !s->half) {
         y->base = 0;
         y->rows = s->t * s->n;
     }
     if (s->half)
-        widen(&l->src, first * s->n * s->i, n * s->n * s->i, y->m.x);
+        fz_lstm_widen(&l->src, first * s->n * s->i, n * s->n * s->i, y->m.x);
     else
         x = (const f32 *)l->src.data + first * s->n * s->i;
     start_gates(y, y->rows);
@@ -335,7 +451,7 @@ static const f32 *forward_stretch(layer *y, ptrdiff_t q, ptrdiff_t n, const f32 
         const f32 *h = y->m.h;
         if (q + j == 0) {
             if (s->half && l->h0.data)
-                widen(&l->h0, 0, s->step, y->m.h);
+                fz_lstm_widen(&l->h0, 0, s->step, y->m.h);
             else if (!s->half)
                 h = l->h0.data;
             if (!l->h0.data)
@@ -364,12 +480,16 @@ static void forward(layer *y)
         kept *k = l->kept;
         const kept head = {{ours[0], ours[1]}, {s->t, s->n, s->i, s->h}};
         *k = head;
-        y->gates = (f32 *)(void *)((char *)l->kept + FZ_LSTM_HEADER);
-        y->cells = y->gates + GATES * s->t * s->step;
+        char *gates = (char *)l->kept + FZ_LSTM_HEADER;
+        if (s->half)
+            y->kept = (uint16_t *)(void *)gates;
+        else
+            y->gates = (f32 *)(void *)gates;
+        y->cells = fz_lstm_cells(l, s);
     }
-    const ptrdiff_t stretch = l->kept ? s->t : s->stretch;
+    const ptrdiff_t stretch = l->kept && !s->half ? s->t : s->stretch;
     if (l->c0.data) {
-        widen(&l->c0, 0, s->step, y->m.c);
+        fz_lstm_widen(&l->c0, 0, s->step, y->m.c);
         c = y->m.c;
     }
     for (ptrdiff_t q = 0; q < s->t; q += stretch)
@@ -383,8 +503,7 @@ static void forward(layer *y)
     if (l->cn.data && l->cn.type == FZ_F32) {
         memcpy(l->cn.data, c, (size_t)s->step * sizeof *c);
     } else if (l->cn.data) {
-        step st = {.y = y, .c = y->m.c};
-        share_step(&st, narrow_task);
+        fz_lstm_narrow(y, c, &l->cn, s->step);
     }
 }
 
@@ -397,6 +516,7 @@ void fz_lstm_run(const fz_kernels *k, const fz_job *job, const fz_lstm *l, void 
                .m = room_of(l, scratch)};
     if (y.s.step == 0)
         return;
+    unpack_weights(&y);
     if (l->backward)
         fz_lstm_backward(&y);
     else

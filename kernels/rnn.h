@@ -22,9 +22,10 @@
  *
  * The sums of the weights' gradients run over a stretch of steps (FZ_LSTM_STRETCH numbers
  * of one gate, one step at least), within it by rising time and batch; the stretches are
- * added from the last to the first. Layers of bf16 and f16 are forward inference only:
- * what is computed is f32, h and the last c are narrowed by the mode, and the next step
- * takes the narrowed h.
+ * added from the last to the first. In layers of bf16 and f16 what is computed is f32;
+ * h and the last c are narrowed by the mode, and the next step takes the narrowed h. Of
+ * their gates, backward sees what the narrow type holds, narrowed by the mode, and so do
+ * its products of the gates' gradients; a gradient of the bias is narrowed at the end.
  *
  * Streams are keyed by phase and by place in a gate, so that the result depends neither
  * on the weights' layout nor on threads or ISA.
@@ -44,8 +45,9 @@ typedef struct fz_lstm {
     int reverse; /* from the last position to the first */
     int backward;
     fz_tensor src, h0, c0, wx, wh, bias, dst, hn, cn;
-    /* Backward: gradients. Those of weights and bias are added to what is there unless
-     * overwrite is set, and have no inner blocks. */
+    /* Backward: gradients, f32; dbias may be of the layer's type. Those of weights and
+     * bias are added to what is there unless overwrite is set, and have no inner blocks.
+     */
     fz_tensor dsrc, dh0, dc0, dwx, dwh, dbias, ddst, dhn, dcn;
     int overwrite;
     ptrdiff_t stretch; /* steps; 0: as FZ_LSTM_STRETCH says */
@@ -57,6 +59,8 @@ typedef struct fz_lstm {
 const char *fz_lstm_refuses(const fz_lstm *l);
 /* Was `kept` filled by fz_lstm_forward()? Both directions must come from one hand. */
 int fz_lstm_kept(const void *kept, size_t bytes);
+/* Bytes that training keeps. */
+size_t fz_lstm_keeps(const fz_lstm *l);
 /* Bytes of scratch, aligned to 64, that a call needs. */
 size_t fz_lstm_scratch(const fz_lstm *l);
 void fz_lstm_run(const fz_kernels *k, const fz_job *job, const fz_lstm *l, void *scratch);

@@ -24,10 +24,15 @@ static void backward_task(void *arg, int index)
     fz_array_run r = run_of(y, &st->parts, index, &from);
     const ptrdiff_t at = st->at * s->step + from;
     const f32 *was[GATES], *dh = (const f32 *)y->l->ddst.data + at;
+    const enum fz_type type = y->l->src.type;
     f32 *to[GATES], *one = tmp_of(0), *th = tmp_of(1), *sum = tmp_of(2), *x = tmp_of(3);
     f32 *dc = st->dc + from;
     for (int g = 0; g < GATES; g++) {
-        was[g] = st->was + g * s->t * s->step + at;
+        const ptrdiff_t place = g * s->t * s->step + at;
+        was[g] = s->half ? tmp_of(7 + g) : (const f32 *)st->was + place;
+        if (s->half)
+            fz_widen_row((const uint16_t *)st->was + place, type, 1, (ptrdiff_t)r.n,
+                         tmp_of(7 + g));
         to[g] = y->gates + g * y->rows * s->h + (st->at - y->base) * s->step + from;
     }
     fz_array_fill(&r, 1, one);
@@ -49,6 +54,8 @@ static void backward_task(void *arg, int index)
     slope(&r, was[0], dc, was[2], one, to[2]);
     slope(&r, th, dh, was[3], was[3], to[3]);
     fz_array_op(&r, PRISM_MUL, dc, was[1], dc, dc);
+    for (int g = 0; g < GATES && s->half; g++)
+        narrow(&r, to[g], type, (uint16_t *)(void *)tmp_of(6), to[g]);
 }
 
 /* dW += A' * gradients of the gates: m rows of C, k rows of A and of the gates. */
@@ -83,6 +90,15 @@ static void share_outer(layer *y, outer *p)
                    p, (int)(GATES * ((y->s.h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
 }
 
+/* n numbers of a dense tensor as f32, in place where they are. */
+static const f32 *rows_of(const fz_tensor *t, ptrdiff_t from, ptrdiff_t n, f32 *wide)
+{
+    if (t->type == FZ_F32)
+        return (const f32 *)t->data + from;
+    fz_lstm_widen(t, from, n, wide);
+    return wide;
+}
+
 /* Gradients of the weights over positions first .. first+n-1, whose gates' gradients are
  * rows 0 .. */
 static void weights(layer *y, ptrdiff_t first, ptrdiff_t n, int fresh)
@@ -93,15 +109,16 @@ static void weights(layer *y, ptrdiff_t first, ptrdiff_t n, int fresh)
     const fz_tensor *wx = &l->dwx, *wh = &l->dwh;
     const f32 beta = fresh ? 0 : 1;
     outer p = {.m = s->i, .k = n * s->n, .rsa = 1, .csa = s->i, .beta = beta};
-    p.a = (const f32 *)l->src.data + first * s->n * s->i;
+    p.a = rows_of(&l->src, first * s->n * s->i, n * s->n * s->i, y->m.x);
     p.c = wx->data, p.rsc = wx->stride[2], p.gate = wx->stride[3], p.csc = wx->stride[4];
     share_outer(y, &p);
     if (l->dbias.data) {
+        f32 *to = l->dbias.type == FZ_F32 ? l->dbias.data : y->m.bias;
         outer b = {.m = 1,
                    .k = n * s->n,
                    .a = &one,
                    .beta = beta,
-                   .c = l->dbias.data,
+                   .c = to,
                    .rsc = s->h,
                    .gate = s->h,
                    .csc = 1};
@@ -119,14 +136,14 @@ static void weights(layer *y, ptrdiff_t first, ptrdiff_t n, int fresh)
                .csc = wh->stride[4]};
     q.k = (n - edge) * s->n;
     q.r0 = l->reverse ? 0 : edge * s->n;
-    q.a = (const f32 *)l->dst.data +
-          (l->reverse ? first + 1 : first - 1 + edge) * s->step;
+    q.a = rows_of(&l->dst, (l->reverse ? first + 1 : first - 1 + edge) * s->step,
+                  (n - edge) * s->step, y->m.before);
     if (q.k || !q.beta)
         share_outer(y, &q);
     if (edge && l->h0.data) {
         q.k = s->n;
         q.r0 = l->reverse ? (n - 1) * s->n : 0;
-        q.a = l->h0.data;
+        q.a = rows_of(&l->h0, 0, s->step, y->m.edge);
         q.beta = 1;
         share_outer(y, &q);
     }
@@ -136,8 +153,12 @@ void fz_lstm_backward(layer *y)
 {
     const fz_lstm *l = y->l;
     const shape *s = &y->s;
-    const f32 *was = (const f32 *)(const void *)((const char *)l->kept + FZ_LSTM_HEADER);
-    const f32 *cell = was + GATES * s->t * s->step, *dh = l->dhn.data;
+    const void *was = (const char *)l->kept + FZ_LSTM_HEADER;
+    const f32 *cell = fz_lstm_cells(l, s), *dh = l->dhn.data, *c0 = NULL;
+    if (l->c0.data)
+        c0 = rows_of(&l->c0, 0, s->step, y->m.edge);
+    if (l->dbias.data && l->dbias.type != FZ_F32 && !l->overwrite)
+        fz_lstm_widen(&l->dbias, 0, GATES * s->h, y->m.bias);
     y->gates = y->m.gates;
     if (l->dcn.data)
         memcpy(y->m.c, l->dcn.data, (size_t)s->step * sizeof(f32));
@@ -157,7 +178,7 @@ void fz_lstm_backward(layer *y)
                        .was = was,
                        .cell = cell,
                        .before = q ? cell + (l->reverse ? at + 1 : at - 1) * s->step
-                                   : l->c0.data};
+                                   : c0};
             share_step(&st, backward_task);
             fz_lstm_out_of_gates(y, &l->wh, (at - first) * s->n, s->n, s->h, y->m.h);
             dh = y->m.h;
@@ -167,6 +188,8 @@ void fz_lstm_backward(layer *y)
         weights(y, first, n, l->overwrite && end == s->t);
         end -= n;
     }
+    if (l->dbias.data && l->dbias.type != FZ_F32)
+        fz_lstm_narrow(y, y->m.bias, &l->dbias, GATES * s->h);
     if (l->dh0.data)
         memcpy(l->dh0.data, y->m.h, (size_t)s->step * sizeof(f32));
     if (l->dc0.data)

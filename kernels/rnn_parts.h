@@ -31,6 +31,10 @@ typedef struct room {
     f32 *gates;  /* [4][stretch * n][h] */
     f32 *c, *h;  /* a step each */
     f32 *x;      /* half: a stretch of src, widened */
+    f32 *wh;     /* [4][h][h], where the weights are blocked or half; or NULL */
+    f32 *before; /* half, backward: h of the steps before a stretch */
+    f32 *edge;   /* half, backward: c or h before the first step */
+    f32 *bias;   /* half, backward: the gradient, in f32 */
     size_t size; /* in numbers */
 } room;
 
@@ -44,6 +48,7 @@ typedef struct layer {
     ptrdiff_t rows;
     ptrdiff_t base;
     f32 *cells; /* training: c of each position */
+    uint16_t *kept; /* half, training: gates of each position */
 } layer;
 
 /* The stream of the next phase of a call. */
@@ -55,6 +60,17 @@ void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t ro
 /* The other way: C, of `width` columns, = gates' gradients times weights, transposed. */
 void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t rows,
                           ptrdiff_t width, f32 *c);
+/* c of all positions in what is kept, behind the gates. */
+static inline f32 *fz_lstm_cells(const fz_lstm *l, const shape *s)
+{
+    const size_t gates = GATES * (size_t)(s->t * s->step) * fz_type_size(l->src.type);
+    return (f32 *)(void *)((char *)l->kept + FZ_LSTM_HEADER + gates);
+}
+
+/* n numbers of a tensor from number `from` on. */
+void fz_lstm_widen(const fz_tensor *t, ptrdiff_t from, ptrdiff_t n, f32 *to);
+/* f32 numbers to a tensor of a half type, by the mode. */
+void fz_lstm_narrow(layer *y, const f32 *x, const fz_tensor *to, ptrdiff_t n);
 void fz_lstm_backward(layer *y);
 
 /* ---- Elementwise steps ------------------------------------------------------------- */
@@ -91,7 +107,8 @@ typedef struct step {
     f32 *c;
     const f32 *dh; /* backward: from the step behind; NULL: zeros */
     f32 *dc;
-    const f32 *was, *cell; /* gates and c, kept */
+    const void *was; /* gates, kept; of the layer's type */
+    const f32 *cell; /* c, kept */
 } step;
 
 static inline void share_step(step *st, void (*task)(void *, int))

@@ -110,6 +110,8 @@ def cases() -> Iterator[tuple[str, torch.dtype, int, Callable[[torch.dtype], Ten
         yield f"products-{name}", half, 3, products(half)
         if MODERN:
             yield f"lstm-{name}", half, 24, lstm(False, 1, False)
+    if MODERN:
+        yield "lstm-both-train-bfloat16", torch.bfloat16, 24, lstm(True, 1, True)
 
 
 def bound() -> None:

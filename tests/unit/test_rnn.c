@@ -95,17 +95,20 @@ static void build(net *e, rng *g, int train)
     if (rng_below(g, 4))
         l->h0 = tensor(e, e->type, 4, state, g);
     if (rng_below(g, 4))
-        l->c0 = tensor(e, train || rng_below(g, 2) ? FZ_F32 : e->type, 4, state, g);
+        l->c0 = tensor(e, rng_below(g, 2) ? FZ_F32 : e->type, 4, state, g);
     l->hn = tensor(e, e->type, 4, state, NULL);
     l->cn = tensor(e, l->c0.data ? l->c0.type : FZ_F32, 4, state, NULL);
     if (train) {
-        l->kept_bytes = (size_t)(5 * e->t * e->n * e->h) * 4 + 64;
+        l->kept_bytes = fz_lstm_keeps(l);
+        ck_assert_uint_eq(l->kept_bytes, (size_t)(e->t * e->n * e->h) *
+                                                 (e->type == FZ_F32 ? 20 : 12) +
+                                             64);
         l->kept = room_for(e, l->kept_bytes);
         l->dsrc = tensor(e, FZ_F32, 3, src, NULL);
         l->ddst = tensor(e, FZ_F32, 3, dst, g);
         l->dwx = tensor(e, FZ_F32, 5, wx, g);
         l->dwh = tensor(e, FZ_F32, 5, wh, g);
-        l->dbias = tensor(e, FZ_F32, 4, bias, g);
+        l->dbias = tensor(e, rng_below(g, 2) ? FZ_F32 : e->type, 4, bias, g);
         l->dh0 = tensor(e, FZ_F32, 4, state, NULL);
         l->dc0 = tensor(e, FZ_F32, 4, state, NULL);
         if (rng_below(g, 4))
@@ -116,7 +119,9 @@ static void build(net *e, rng *g, int train)
     }
     const char *why = fz_lstm_refuses(l);
     ck_assert_msg(!why, "refused: %s", why);
+    l->backward = train; /* which needs more */
     e->scratch = room_for(e, fz_lstm_scratch(l));
+    l->backward = 0;
 }
 
 static void drop(net *e)
@@ -145,6 +150,12 @@ static f32 state_of(const fz_tensor *t, ptrdiff_t at)
 typedef struct memory {
     f32 *gate, *c, *h; /* [t][n][G][h], [t][n][h] */
 } memory;
+
+/* x as a number of this type. */
+static f32 held(enum fz_type type, f32 x)
+{
+    return type == FZ_F32 ? x : fz_widen(fz_narrow(x, type, PRISM_NEAREST, 0), type);
+}
 
 static ptrdiff_t at_of(const net *e, ptrdiff_t t, ptrdiff_t n, ptrdiff_t o)
 {
@@ -189,9 +200,9 @@ static void reference(net *e, memory *m)
                 const f32 kept = gate[1] * c;
                 m->c[at] = fmaf(gate[0], gate[2], kept);
                 m->h[at] = gate[3] * nearest(FZ_FN_TANH, m->c[at]);
-                if (e->type != FZ_F32)
-                    m->h[at] = fz_widen(fz_narrow(m->h[at], e->type, PRISM_NEAREST, 0),
-                                        e->type);
+                m->h[at] = held(e->type, m->h[at]);
+                for (ptrdiff_t k = 0; k < G; k++) /* as backward sees it */
+                    gate[k] = held(e->type, gate[k]);
             }
 }
 
@@ -229,6 +240,8 @@ static void reference_back(net *e, const memory *m, f32 *dsrc, f32 *dh, f32 *dc,
                 dg[G * at + 2] = slope(gate[0], dc[s], gate[2], 1);
                 dg[G * at + 3] = slope(y, d, gate[3], gate[3]);
                 dc[s] *= gate[1];
+                for (ptrdiff_t k = 0; k < G; k++)
+                    dg[G * at + k] = held(e->type, dg[G * at + k]);
             }
         for (ptrdiff_t n = 0; n < e->n; n++)
             for (int wh = 0; wh < 2; wh++)
@@ -275,7 +288,7 @@ static void reference_back(net *e, const memory *m, f32 *dsrc, f32 *dh, f32 *dc,
                             }
                         sum = acc + sum;
                     }
-                    dw[which][w] = sum + edge;
+                    dw[which][w] = held(old->type, sum + edge);
                 }
 }
 
@@ -310,7 +323,7 @@ START_TEST(lstm_is_the_definition)
     rng g = {seed};
     for (int trial = 0; trial < (test_long() ? 2000 : 60); trial++) {
         net e = {.type = trial % 4 == 0 ? FZ_BF16 : trial % 4 == 1 ? FZ_F16 : FZ_F32};
-        const int train = e.type == FZ_F32 && rng_below(&g, 3);
+        const int train = rng_below(&g, 3) > 0;
         shape(&e, &g);
         if (trial % 20 == 3) { /* panels of fewer columns */
             e.i = 4097 + (ptrdiff_t)rng_below(&g, 9);
@@ -329,12 +342,8 @@ START_TEST(lstm_is_the_definition)
         if (train)
             reference_back(&e, &m, dsrc, dh, dc, dw);
         f32 *cn = room_for(&e, (size_t)step * 4), *was[3] = {0};
-        for (ptrdiff_t i = 0; i < step; i++) {
-            cn[i] = m.c[last * step + i];
-            if (l->cn.type != FZ_F32)
-                cn[i] = fz_widen(fz_narrow(cn[i], l->cn.type, PRISM_NEAREST, 0),
-                                 l->cn.type);
-        }
+        for (ptrdiff_t i = 0; i < step; i++)
+            cn[i] = held(l->cn.type, m.c[last * step + i]);
         const fz_tensor *grad[3] = {&l->dwx, &l->dwh, &l->dbias};
         const ptrdiff_t size[3] = {e.i * G * e.h, e.h * G * e.h, G * e.h};
         for (int w = 0; w < 3 && train; w++) {
@@ -376,7 +385,7 @@ START_TEST(lstm_is_the_same_everywhere)
     const uint64_t seed = test_seed(0x726e6e);
     rng g = {seed};
     for (int trial = 0; trial < 24; trial++) {
-        net e = {.type = FZ_F32};
+        net e = {.type = trial % 3 ? FZ_F32 : FZ_BF16};
         shape(&e, &g);
         if (trial % 4 == 0) { /* enough for threads */
             e.n = 16;
@@ -395,13 +404,13 @@ START_TEST(lstm_is_the_same_everywhere)
             first[o] = room_for(&e, (size_t)n[o] * 4);
             was[o] = room_for(&e, (size_t)n[o] * 4);
             if (n[o])
-                memcpy(was[o], out[o]->data, (size_t)n[o] * 4);
+                memcpy(was[o], out[o]->data, (size_t)n[o] * fz_type_size(out[o]->type));
         }
         int runs = 0;
         for (int isa = test_next_isa(0); isa < PRISM_ISAS; isa = test_next_isa(isa + 1))
             for (int plain = 0; plain < 2; plain++) {
                 fz_lstm here = *l;
-                if (plain) {
+                if (plain && e.type == FZ_F32) {
                     here.wx = here.dwx;
                     here.wx.data = e.plain[0];
                     here.wh = here.dwh;
@@ -410,13 +419,14 @@ START_TEST(lstm_is_the_same_everywhere)
                 job.threads = rng_below(&g, 2) ? &test_threads : NULL;
                 for (int o = 1; o < OUTPUTS; o++) /* gradients may be added to */
                     if (n[o])
-                        memcpy(out[o]->data, was[o], (size_t)n[o] * 4);
+                        memcpy(out[o]->data, was[o],
+                               (size_t)n[o] * fz_type_size(out[o]->type));
                 for (here.backward = 0; here.backward < 2; here.backward++)
                     fz_lstm_run(fz_kernels_for((enum prism_isa)isa), &job, &here,
                                 e.scratch);
                 for (int o = 0; o < OUTPUTS; o++) {
-                    if (!runs && n[o])
-                        memcpy(first[o], out[o]->data, (size_t)n[o] * 4);
+                    for (ptrdiff_t i = 0; i < n[o] && !runs; i++)
+                        first[o][i] = get(out[o], i);
                     check_all("an output again", out[o], first[o], n[o], seed, isa);
                 }
                 runs++;
