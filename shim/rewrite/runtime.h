@@ -1,0 +1,54 @@
+/* What the run-time side of the instruction layer shares: libraries that are mapped, and
+ * those whose code has been moved.
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef FZ_REWRITE_RUNTIME_H
+#define FZ_REWRITE_RUNTIME_H
+
+#include "inst.h"
+#include "planfile.h"
+
+enum { FZ_LIBRARIES = 256 };
+
+typedef struct fz_mapped {
+    char path[256], id[96];
+    uintptr_t base, text_end;
+    size_t text_size;
+    bool text_relocations;
+} fz_mapped;
+
+/* The area of a library's moved code. */
+typedef struct fz_room {
+    uint8_t *area;
+    int64_t distance;
+    size_t table, variant, size;
+    uint64_t counters; /* offset of the counters, 0 if there are none */
+} fz_room;
+
+/* A library whose code has been moved: what a change of variant needs. */
+typedef struct fz_moved {
+    fz_mapped m;
+    fz_room r;
+    int plan[FZ_VARIANTS]; /* open plans, -1: none yet */
+    uint64_t patch_hash;
+    enum fz_variant now;
+    fz_inst_library *report;
+} fz_moved;
+
+/* Functions below return NULL, or why not. */
+
+/* cache.c: an open plan for the library, from the cache or made now. */
+const char *fz_plan_obtain(int *fd, const fz_mapped *m, enum fz_variant variant,
+                           int64_t distance, uint64_t code, uint64_t counters);
+
+/* map.c: moves a library's code. */
+const char *fz_moved_add(const fz_mapped *m, enum fz_variant v, fz_inst_library *out);
+/* Another variant; a plan that is missing is made now. */
+const char *fz_moved_turn(fz_moved *lib, enum fz_variant v);
+/* The patches once more, where the library has lost them. */
+const char *fz_moved_renew(fz_moved *lib);
+/* The i-th; NULL after the last one. */
+fz_moved *fz_moved_at(unsigned i);
+
+#endif
