@@ -6,6 +6,7 @@
 #define FZ_ARRAY_RUN_H
 
 #include "blas_parts.h"
+#include "eltwise.h"
 
 typedef struct fz_array_run {
     fz_parts parts;
@@ -53,5 +54,11 @@ static inline void fz_array_logistic(fz_array_run *r, const f32 *one, f32 *x)
     fz_array_op(r, PRISM_ADD, x, one, x, x);
     fz_array_op(r, PRISM_DIV, one, x, x, x);
 }
+
+/* x = f(x), forward (eltwise.c). At most FZ_ELTWISE_RUN numbers; room for 3 times as many.
+ */
+#define FZ_ELTWISE_RUN 1024
+void fz_array_eltwise(fz_array_run *r, enum fz_eltwise_kind f, f32 alpha, f32 beta, f32 *x,
+                      f32 *room);
 
 #endif

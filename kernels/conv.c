@@ -40,9 +40,9 @@ static const char *bad_posts(const fz_conv *c)
         return "post-ops of a backward pass";
     for (int i = 0; i < c->nposts; i++) {
         const fz_post *p = &c->post[i];
-        if (p->kind > FZ_POST_MUL)
+        if (p->kind > FZ_POST_DIV)
             return "unknown post-op";
-        if (p->kind != FZ_POST_ADD && p->kind != FZ_POST_MUL)
+        if (!fz_post_binary(p->kind))
             continue;
         if (bad_tensor(&p->other, c->spatial + 2) || blocked_from(&p->other, 2))
             return "operand of a post-op";

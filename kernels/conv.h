@@ -22,6 +22,7 @@
 #ifndef FZ_CONV_H
 #define FZ_CONV_H
 
+#include "eltwise.h"
 #include "kernels.h"
 #include "tensor.h"
 
@@ -34,12 +35,22 @@ enum fz_post_kind {
     FZ_POST_RELU,   /* x < 0: round(alpha*x) */
     FZ_POST_LINEAR, /* round(alpha*x + beta) */
     FZ_POST_CLIP,   /* to [alpha, beta] */
-    FZ_POST_ADD,    /* x = round(x + other) */
-    FZ_POST_MUL     /* x = round(x*other) */
+    FZ_POST_ELTWISE, /* x = fn(x), as in eltwise.h */
+    FZ_POST_ADD,    /* x = round(x + other), and so on */
+    FZ_POST_SUB,
+    FZ_POST_MUL,
+    FZ_POST_DIV
 };
+
+/* Does it have an operand of its own? */
+static inline int fz_post_binary(enum fz_post_kind kind)
+{
+    return kind >= FZ_POST_ADD;
+}
 
 typedef struct fz_post {
     enum fz_post_kind kind;
+    enum fz_eltwise_kind fn;
     f32 alpha, beta;
     fz_tensor other; /* dims of the output, or 1 where it is repeated */
 } fz_post;

@@ -7,11 +7,15 @@
 
 #include "conv_plan.h"
 
+#include "array_run.h"
 #include "conv_pack.h"
 #include "step.h"
 #include "tables.h"
 
 #define UNIT FZ_PANEL_UNIT
+
+/* Names the streams of functions behind the sums. */
+#define POST_STREAM (UINT64_C(1) << 61)
 
 /* Places along a dimension that may be blocked. */
 typedef struct axis {
@@ -141,8 +145,12 @@ static void follow(const tile *t, enum prism_op op, f32 a, const other *o, f32 b
                 vd r;
                 if (op == PRISM_ADD)
                     r = fz_op(PRISM_ADD, l, s, z, s, w);
+                else if (op == PRISM_SUB)
+                    r = fz_op(PRISM_SUB, l, s, z, s, w);
                 else if (op == PRISM_MUL)
                     r = fz_op(PRISM_MUL, l, s, z, s, w);
+                else if (op == PRISM_DIV)
+                    r = fz_op(PRISM_DIV, l, s, z, s, w);
                 else /* alpha scales the operand, or the sum where there is none */
                     r = o ? fz_op(PRISM_FMA, l, vd_set(a), z, s, w)
                           : fz_op(PRISM_FMA, l, vd_set(a), s, z, w);
@@ -178,6 +186,25 @@ static void clip_to(const tile *t, f32 lo, f32 hi)
             f32 *x = &sum[i * NC + j];
             *x = *x < lo ? lo : *x > hi ? hi : *x;
         }
+}
+
+/* The functions of eltwise.h, a row of the tile at a time; streams are those of operation
+ * number `nth` and of the place in the class, as everywhere behind the sums. */
+static void eltwise(const tile *t, const fz_post *p, int nth)
+{
+    enum { ISA_ref = PRISM_REF, ISA_sse41 = PRISM_SSE41, ISA_avx2 = PRISM_AVX2,
+           ISA_avx2vaes = PRISM_AVX2_VAES, ISA_avx512 = PRISM_AVX512 };
+    const enum prism_isa isa = (enum prism_isa)FZ_CAT(ISA, FZ_ISA);
+    f32 *sum = fz_panel_sum(fz_workspace()), *room = fz_scratch(FZ_SCRATCH_VECTORS);
+    const prism_key key = prism_key_derive(t->job.key, POST_STREAM | (uint64_t)nth);
+    for (int i = 0; i < t->rows; i++) {
+        fz_array_run r = {.ops = prism_arrays(isa), .n = (size_t)t->cols};
+        r.parts = fz_parts_of(fz_kernels_for(isa), &t->job);
+        r.parts.job.threads = NULL;
+        r.parts.job.key = prism_key_derive(prism_key_derive(key, (uint64_t)(t->row0 + i)),
+                                           (uint64_t)t->col0);
+        fz_array_eltwise(&r, p->fn, p->alpha, p->beta, sum + i * NC, room);
+    }
 }
 
 /* Sums to their places, narrowed where the output is. */

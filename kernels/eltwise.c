@@ -7,7 +7,7 @@
 #include "array_run.h"
 #include "half_rows.h"
 
-#define RUN 1024
+#define RUN FZ_ELTWISE_RUN
 
 /* ---- Checks ------------------------------------------------------------------------ */
 
@@ -100,54 +100,81 @@ static f32 *fill(const run *r, f32 x, f32 *out)
     return fz_array_fill(&r->on, x, out);
 }
 
-static void halve(const run *r, const f32 *x, f32 *out)
+static void halve(const fz_array_run *r, f32 *x)
 {
-    for (size_t i = 0; i < r->on.n; i++)
-        out[i] = x[i] * 0.5f;
+    for (size_t i = 0; i < r->n; i++)
+        x[i] *= 0.5f;
 }
 
-/* The result of relu from x's sign: y itself or alpha*y. */
-static void relu(run *r, f32 *y)
+/* y, or alpha*y where x is not above 0; NaN stays. a, b: room. y may be x. */
+static void relu(fz_array_run *r, f32 alpha, const f32 *x, f32 *y, f32 *a, f32 *b)
 {
-    if (r->e->alpha != 0)
-        op(r, PRISM_MUL, fill(r, r->e->alpha, r->a), y, y, r->b);
+    if (alpha != 0)
+        fz_array_op(r, PRISM_MUL, fz_array_fill(r, alpha, a), y, y, b);
     else
-        fill(r, 0, r->b);
-    for (size_t i = 0; i < r->on.n; i++)
-        y[i] = r->x[i] > 0 || r->x[i] != r->x[i] ? y[i] : r->b[i];
+        fz_array_fill(r, 0, b);
+    for (size_t i = 0; i < r->n; i++)
+        y[i] = x[i] > 0 || x[i] != x[i] ? y[i] : b[i];
 }
 
-static f32 *forward(run *r)
+/* fma(alpha, x, beta) clipped to [0, 1]; a, b: room, the result is in b. */
+static void hardsigmoid(fz_array_run *r, f32 alpha, f32 beta, const f32 *x, f32 *a,
+                        f32 *b)
 {
-    f32 *x = r->x, *a = r->a;
-    switch (r->e->kind) {
-    case FZ_ELTWISE_RELU:
-        memcpy(r->d, x, r->on.n * sizeof *x);
-        relu(r, r->d);
-        return r->d;
-    case FZ_ELTWISE_TANH: map(r, FZ_FN_TANH, x, x); break;
-    case FZ_ELTWISE_LOGISTIC:
-        fz_array_logistic(&r->on, r->one, x);
-        break;
+    fz_array_op(r, PRISM_FMA, fz_array_fill(r, alpha, a), x, fz_array_fill(r, beta, b), b);
+    for (size_t i = 0; i < r->n; i++)
+        b[i] = b[i] < 0 ? 0 : b[i] > 1 ? 1 : b[i];
+}
+
+void fz_array_eltwise(fz_array_run *r, enum fz_eltwise_kind f, f32 alpha, f32 beta, f32 *x,
+                      f32 *room)
+{
+    f32 *one = room, *a = room + FZ_ELTWISE_RUN, *b = room + 2 * FZ_ELTWISE_RUN;
+    fz_array_fill(r, 1, one);
+    switch (f) {
+    case FZ_ELTWISE_RELU: relu(r, alpha, x, x, a, b); return;
+    case FZ_ELTWISE_TANH: fz_array_map(r, FZ_FN_TANH, x, x); return;
+    case FZ_ELTWISE_LOGISTIC: fz_array_logistic(r, one, x); return;
     case FZ_ELTWISE_LINEAR:
-        op(r, PRISM_FMA, fill(r, r->e->alpha, a), x, fill(r, r->e->beta, r->b), x);
+        fz_array_op(r, PRISM_FMA, fz_array_fill(r, alpha, a), x,
+                    fz_array_fill(r, beta, b), x);
+        return;
+    case FZ_ELTWISE_SWISH:
+        memcpy(b, x, r->n * sizeof *x);
+        if (alpha != 1)
+            fz_array_op(r, PRISM_MUL, fz_array_fill(r, alpha, a), b, b, b);
+        fz_array_logistic(r, one, b);
+        fz_array_op(r, PRISM_MUL, x, b, b, x);
+        return;
+    case FZ_ELTWISE_HARDSIGMOID:
+        hardsigmoid(r, alpha, beta, x, a, b);
+        memcpy(x, b, r->n * sizeof *x);
+        return;
+    case FZ_ELTWISE_HARDSWISH:
+        hardsigmoid(r, alpha, beta, x, a, b);
+        fz_array_op(r, PRISM_MUL, x, b, b, x);
+        return;
+    case FZ_ELTWISE_GELU_TANH:
+        fz_array_op(r, PRISM_MUL, x, x, x, b);
+        fz_array_op(r, PRISM_FMA, fz_array_fill(r, 0x1.6e4e26p-5f, a), b, one, b);
+        fz_array_op(r, PRISM_MUL, x, fz_array_fill(r, 0x1.988454p-1f, a), a, a);
+        fz_array_op(r, PRISM_MUL, a, b, b, a);
+        fz_array_map(r, FZ_FN_TANH, a, a);
         break;
-    case FZ_ELTWISE_GELU_ERF:
-        op(r, PRISM_MUL, x, fill(r, 0x1.6a09e6p-1f, a), x, a);
-        map(r, FZ_FN_ERF, a, a);
-        op(r, PRISM_ADD, r->one, a, a, a);
-        op(r, PRISM_MUL, x, a, a, x);
-        halve(r, x, x);
-        break;
+    default: /* gelu_erf */
+        fz_array_op(r, PRISM_MUL, x, fz_array_fill(r, 0x1.6a09e6p-1f, a), x, a);
+        fz_array_map(r, FZ_FN_ERF, a, a);
     }
-    return x;
+    fz_array_op(r, PRISM_ADD, one, a, a, a);
+    fz_array_op(r, PRISM_MUL, x, a, a, x);
+    halve(r, x);
 }
 
 static f32 *backward(run *r)
 {
     f32 *v = r->a, *w = r->b, *d = r->d;
     if (r->e->kind == FZ_ELTWISE_RELU) {
-        relu(r, d);
+        relu(&r->on, r->e->alpha, r->x, d, v, w);
         return d;
     }
     op(r, PRISM_MUL, r->x, fill(r, 0x1.6a09e6p-1f, v), v, v);
@@ -160,7 +187,7 @@ static f32 *backward(run *r)
     op(r, PRISM_ADD, r->one, v, v, v);
     op(r, PRISM_ADD, w, v, w, w);
     op(r, PRISM_MUL, d, w, d, d);
-    halve(r, d, d);
+    halve(&r->on, d);
     return d;
 }
 
@@ -183,7 +210,11 @@ static void task(void *arg, int index)
     if (e->backward)
         fz_widen_row(AT(e->diff), e->diff.type, 1, n, r.d);
     fill(&r, 1, r.one);
-    const f32 *out = e->backward ? backward(&r) : forward(&r);
+    const f32 *out = r.x;
+    if (e->backward)
+        out = backward(&r);
+    else
+        fz_array_eltwise(&r.on, e->kind, e->alpha, e->beta, r.x, r.one);
     if (e->to.type == FZ_F32)
         memcpy(AT(e->to), out, r.on.n * sizeof *out);
     else

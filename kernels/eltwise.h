@@ -10,6 +10,10 @@
  *   logistic   1 / (1 + exp(-x))
  *   linear     fma(alpha, x, beta)
  *   gelu_erf   (x * (1 + erf(x*0.70710677))) / 2
+ *   gelu_tanh  (x * (1 + tanh((x*0.79788458) * fma(0.044715, x*x, 1)))) / 2
+ *   swish      x * logistic(alpha*x); alpha = 1 is no operation
+ *   hardsigmoid  fma(alpha, x, beta), clipped to [0, 1]
+ *   hardswish  x * hardsigmoid(x)
  *
  *   backward, d the gradient of the result:
  *   relu       x > 0 ? d : alpha*d
@@ -27,7 +31,12 @@ enum fz_eltwise_kind {
     FZ_ELTWISE_TANH,
     FZ_ELTWISE_LOGISTIC,
     FZ_ELTWISE_LINEAR,
-    FZ_ELTWISE_GELU_ERF
+    FZ_ELTWISE_GELU_ERF,
+    FZ_ELTWISE_GELU_TANH,
+    FZ_ELTWISE_SWISH,
+    FZ_ELTWISE_HARDSIGMOID,
+    FZ_ELTWISE_HARDSWISH,
+    FZ_ELTWISE_KINDS
 };
 
 /* Tensors of equal layout, without gaps. to: the result, or its gradient with respect to

@@ -117,6 +117,7 @@ static int finish(const tile *t, const fz_run *const run[3])
 {
     const conv *v = t->v;
     const fz_conv *c = v->c;
+    static const enum prism_op ops[] = {PRISM_ADD, PRISM_SUB, PRISM_MUL, PRISM_DIV};
     int nth = 0;
     other o;
     if (c->bias.data && c->pass == FZ_CONV_FORWARD) {
@@ -137,10 +138,13 @@ static int finish(const tile *t, const fz_run *const run[3])
             follow(t, PRISM_FMA, p->alpha, &o, 0, nth);
             break;
         case FZ_POST_ADD:
+        case FZ_POST_SUB:
         case FZ_POST_MUL:
+        case FZ_POST_DIV:
             places(t, &p->other, run, &o);
-            follow(t, p->kind == FZ_POST_ADD ? PRISM_ADD : PRISM_MUL, 0, &o, 0, nth);
+            follow(t, ops[p->kind - FZ_POST_ADD], 0, &o, 0, nth);
             break;
+        case FZ_POST_ELTWISE: eltwise(t, p, nth); break;
         case FZ_POST_LINEAR: follow(t, PRISM_FMA, p->alpha, NULL, p->beta, nth); break;
         case FZ_POST_RELU: relu(t, p->alpha, nth); break;
         default: clip_to(t, p->alpha, p->beta);

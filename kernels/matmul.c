@@ -49,7 +49,7 @@ const char *fz_matmul_refuses(const fz_matmul *m)
     if (all > 0x1p40)
         return "a result that is too large";
     for (int i = 0; i < m->nposts; i++)
-        if ((m->post[i].kind == FZ_POST_ADD || m->post[i].kind == FZ_POST_MUL) &&
+        if (fz_post_binary(m->post[i].kind) &&
             !fits(&m->post[i].other, c, 0, nd))
             return "dims do not fit";
     return NULL;
@@ -110,7 +110,7 @@ static void panel(const fz_tensor *t, ptrdiff_t base, ptrdiff_t r0, ptrdiff_t ro
 typedef struct row {
     fz_array_run on;
     const ptrdiff_t *index; /* of its first element, a number each dimension */
-    f32 *x, *tmp, *tmp2;
+    f32 *x, *tmp, *tmp2, *room;
 } row;
 
 static void op(row *r, enum prism_op which, const f32 *a, const f32 *b, const f32 *c,
@@ -161,8 +161,18 @@ static void post(row *r, const fz_post *p, const fz_tensor *c)
             op(r, PRISM_FMA, constant(r, p->alpha), was, x, x);
         return;
     }
-    case FZ_POST_ADD: op(r, PRISM_ADD, x, beside(r, &p->other), x, x); return;
-    case FZ_POST_MUL: op(r, PRISM_MUL, x, beside(r, &p->other), x, x); return;
+    case FZ_POST_ADD:
+    case FZ_POST_SUB:
+    case FZ_POST_MUL:
+    case FZ_POST_DIV: {
+        static const enum prism_op ops[] = {PRISM_ADD, PRISM_SUB, PRISM_MUL, PRISM_DIV};
+        const f32 *other = beside(r, &p->other);
+        op(r, ops[p->kind - FZ_POST_ADD], x, other, x, x);
+        return;
+    }
+    case FZ_POST_ELTWISE:
+        fz_array_eltwise(&r->on, p->fn, p->alpha, p->beta, x, r->room);
+        return;
     case FZ_POST_LINEAR: {
         const f32 *slope = fz_array_fill(&r->on, p->alpha, r->tmp);
         op(r, PRISM_FMA, slope, x, constant(r, p->beta), x);
@@ -242,7 +252,7 @@ static void tile(void *arg, int number)
         k0 += FZ_HALF_RUN;
     } while (k0 < g->k);
     row r = {{p, prism_arrays(fz_kernels_isa(p.k)), (size_t)cols}, index, NULL, tmp,
-             tmp + COLS};
+             tmp + COLS, tmp + 2 * COLS};
     index[nd - 1] = j0;
     for (ptrdiff_t i = 0; i < rows; i++) {
         r.x = sum + i * COLS;

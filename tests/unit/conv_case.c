@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../../kernels/half.h"
+#include "eltwise_value.h"
 
 #define GUARD 64
 #define GUARD_BYTE 0xa5
@@ -33,7 +34,8 @@ static ptrdiff_t at_least_0(ptrdiff_t x)
     return x > 0 ? x : 0;
 }
 
-static const char *const post_names[] = {"sum", "relu", "linear", "clip", "add", "mul"};
+static const char *const post_names[] = {"sum", "relu", "linear", "clip", "eltwise",
+                                         "add", "sub",  "mul",    "div"};
 
 /* Post-ops of a forward pass, none as often as not. */
 static void make_posts(rng *g, fz_conv *c)
@@ -43,7 +45,8 @@ static void make_posts(rng *g, fz_conv *c)
         fz_post *p = &c->post[i];
         const int plain = rng_below(g, 2) == 0;
         ptrdiff_t dims[5];
-        p->kind = (enum fz_post_kind)pick(g, FZ_POST_SUM, FZ_POST_MUL);
+        p->kind = (enum fz_post_kind)pick(g, FZ_POST_SUM, FZ_POST_DIV);
+        p->fn = (enum fz_eltwise_kind)pick(g, 0, FZ_ELTWISE_KINDS - 1);
         p->alpha = p->kind == FZ_POST_SUM    ? (plain ? 1 : -0.3f)
                    : p->kind == FZ_POST_RELU ? (plain ? 0 : 0.3f)
                    : p->kind == FZ_POST_CLIP ? -0.5f
@@ -51,7 +54,7 @@ static void make_posts(rng *g, fz_conv *c)
         p->beta = p->kind == FZ_POST_CLIP ? 0.75f : -0.1f;
         for (int d = 0; d < c->spatial + 2; d++)
             dims[d] = rng_below(g, 3) ? c->dst.dims[d] : 1;
-        if (p->kind == FZ_POST_ADD || p->kind == FZ_POST_MUL)
+        if (fz_post_binary(p->kind))
             set_dims(&p->other, c->spatial + 2, dims);
     }
 }
@@ -422,7 +425,15 @@ static f64 reference_posts(const conv_case *k, int t, size_t i, const ptrdiff_t 
             break;
         case FZ_POST_LINEAR: x = plain_fma(1, t, p->alpha, x, p->beta); break;
         case FZ_POST_CLIP: x = x < p->alpha ? p->alpha : x > p->beta ? p->beta : x; break;
+        case FZ_POST_ELTWISE:
+            x = (f64)eltwise_value(p->fn, p->alpha, p->beta, t, (f32)x);
+            break;
         case FZ_POST_ADD: x = plain_add(1, t, x, at(&p->other, at_other)); break;
+        case FZ_POST_SUB: x = plain_add(1, t, x, -at(&p->other, at_other)); break;
+        case FZ_POST_DIV:
+            x = (f64)prism_div_f32((f32)x, (f32)at(&p->other, at_other), PRISM_NEAREST, t,
+                                   0);
+            break;
         case FZ_POST_MUL: x = plain_mul(1, t, x, at(&p->other, at_other)); break;
         }
     }

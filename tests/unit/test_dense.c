@@ -13,6 +13,7 @@
 #include "../../kernels/eltwise.h"
 #include "../../kernels/math.h"
 #include "../../kernels/matmul.h"
+#include "eltwise_value.h"
 #include "numbers.h"
 #include "test.h"
 
@@ -84,7 +85,10 @@ static f32 product_of(const fz_matmul *m, const ptrdiff_t *index, f32 was)
         case FZ_POST_RELU: x = x < 0 ? p->alpha * x : x; break;
         case FZ_POST_LINEAR: x = fmaf(p->alpha, x, p->beta); break;
         case FZ_POST_CLIP: x = x < p->alpha ? p->alpha : x > p->beta ? p->beta : x; break;
+        case FZ_POST_ELTWISE: x = eltwise_value(p->fn, p->alpha, p->beta, 24, x); break;
         case FZ_POST_ADD: x += beside(&p->other, index); break;
+        case FZ_POST_SUB: x -= beside(&p->other, index); break;
+        case FZ_POST_DIV: x /= beside(&p->other, index); break;
         case FZ_POST_MUL: x *= beside(&p->other, index); break;
         }
     }
@@ -135,13 +139,14 @@ static fz_matmul build(rng *g)
         m.bias = tensor(g, type, nd, c, 1);
     m.nposts = (int)rng_below(g, 4);
     for (int i = 0; i < m.nposts; i++) {
-        const int kind = (int)rng_below(g, 6);
+        const int kind = (int)rng_below(g, FZ_POST_DIV + 1);
         m.post[i] = (fz_post){.kind = (enum fz_post_kind)kind,
                               .alpha = kind == FZ_POST_CLIP ? -0.5f : some(g),
-                              .beta = kind == FZ_POST_CLIP ? 0.75f : some(g)};
+                              .beta = kind == FZ_POST_CLIP ? 0.75f : some(g),
+                              .fn = (enum fz_eltwise_kind)rng_below(g, FZ_ELTWISE_KINDS)};
         if (kind == FZ_POST_SUM && rng_below(g, 2))
             m.post[i].alpha = 1;
-        if (kind == FZ_POST_ADD || kind == FZ_POST_MUL)
+        if (fz_post_binary((enum fz_post_kind)kind))
             m.post[i].other = tensor(g, type, nd, c, 1);
     }
     const char *why = fz_matmul_refuses(&m);
