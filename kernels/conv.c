@@ -53,6 +53,20 @@ static const char *bad_posts(const fz_conv *c)
     return NULL;
 }
 
+/* Strands are numbered by place in a class, in 32 bits. */
+static int too_many(const fz_conv *c)
+{
+    const int weights = c->pass == FZ_CONV_BACKWARD_WEIGHTS;
+    const fz_tensor *out = weights                            ? &c->weights
+                           : c->pass == FZ_CONV_BACKWARD_DATA ? &c->src
+                                                              : &c->dst;
+    f64 rows = weights ? 1 : (f64)out->dims[0];
+    for (int d = weights ? 0 : 2; d < out->ndims; d++)
+        rows *= (f64)out->dims[d];
+    return rows >= 0x1p32 || c->src.dims[1] >= INT64_C(1) << 32 ||
+           c->dst.dims[1] >= INT64_C(1) << 32;
+}
+
 const char *fz_conv_refuses(const fz_conv *c)
 {
     const int nd = c->spatial + 2, g = c->grouped != 0;
@@ -74,7 +88,7 @@ const char *fz_conv_refuses(const fz_conv *c)
     for (int d = 0; d < c->spatial; d++)
         if (c->stride[d] < 1 || c->dilation[d] < 1)
             return "stride or dilation";
-    return bad_posts(c);
+    return too_many(c) ? "more than 2^32 outputs of one kind" : bad_posts(c);
 }
 
 /* ---- runs -------------------------------------------------------------------------- */

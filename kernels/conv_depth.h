@@ -374,7 +374,7 @@ static void depth_tile(void *arg, int index)
 {
     const depthwise *e = arg;
     const conv *v = e->v;
-    ptrdiff_t i = index, from[3], n[3];
+    ptrdiff_t i = v->first + index, from[3], n[3];
     slab s;
     tile t;
     tap_list taps;
@@ -450,9 +450,9 @@ static int run_depth(conv *v)
     }
     e.channel_blocks = blocks(c->groups, DEPTH_CHANNELS);
     v->by_channel = 1;
-    fz_share(v->job,
-             (f64)v->batch * (f64)(c->groups * taps) *
-                 (f64)(v->out_dim[0] * v->out_dim[1] * v->out_dim[2]),
-             depth_tile, &e, (int)(boxes * e.channel_blocks));
+    share_tiles(v,
+                (f64)v->batch * (f64)(c->groups * taps) *
+                    (f64)(v->out_dim[0] * v->out_dim[1] * v->out_dim[2]),
+                depth_tile, &e, boxes * e.channel_blocks);
     return 1;
 }

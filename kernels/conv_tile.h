@@ -38,6 +38,7 @@ typedef struct conv {
     ptrdiff_t out_dim[3];
     fz_runs runs[3];
     ptrdiff_t tiles; /* of one group */
+    ptrdiff_t first; /* tile number 0 of what is shared now */
 } conv;
 
 /* One tile: rows x cols outputs, places of both in all that is read or written. */

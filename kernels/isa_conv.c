@@ -178,11 +178,22 @@ static void runs_of_class(const conv *v, ptrdiff_t class, const fz_run *run[3])
     run[0] = v->runs[0].run + class / v->runs[1].n;
 }
 
+/* Tiles 0 .. n-1, of which there may be more than an int counts. */
+static void share_tiles(conv *v, f64 work, void (*body)(void *, int), void *arg,
+                        ptrdiff_t n)
+{
+    enum { AT_ONCE = 1 << 30 };
+    for (v->first = 0; v->first < n; v->first += AT_ONCE)
+        fz_share(v->job, work, body, arg,
+                 (int)(n - v->first < AT_ONCE ? n - v->first : AT_ONCE));
+}
+
 static void output_tile(void *arg, int index)
 {
     const conv *v = arg;
     const fz_run *run[3];
-    ptrdiff_t class = 0, left = index % v->tiles;
+    const ptrdiff_t number = v->first + index;
+    ptrdiff_t class = 0, left = number % v->tiles;
     tile t;
     for (;; class++) {
         runs_of_class(v, class, run);
@@ -192,7 +203,7 @@ static void output_tile(void *arg, int index)
         left -= n;
     }
     t.v = v;
-    t.group = index / v->tiles;
+    t.group = number / v->tiles;
     t.job = *v->job;
     t.job.key = prism_key_derive(prism_key_derive(v->job->key, (uint64_t)t.group),
                                  (uint64_t)class);
@@ -287,8 +298,7 @@ static void run_tiles(conv *v)
         work += (f64)class_pixels(v, run) *
                 (f64)(run[0]->taps * run[1]->taps * run[2]->taps * v->ic + 1);
     }
-    fz_share(v->job, work * (f64)(v->oc * c->groups), output_tile, v,
-             (int)(v->tiles * c->groups));
+    share_tiles(v, work * (f64)(v->oc * c->groups), output_tile, v, v->tiles * c->groups);
 }
 
 /* `out` is what is made, or in a gradient of weights the side whose positions are counted: the
@@ -430,12 +440,12 @@ static void weights_tile(void *arg, int index)
     const ptrdiff_t longs = all * v->ic, shorts = v->oc;
     const ptrdiff_t m = v->by_channel ? shorts : longs;
     const ptrdiff_t n = v->by_channel ? longs : shorts;
-    const ptrdiff_t left = index % v->tiles;
+    const ptrdiff_t number = v->first + index, left = number % v->tiles;
     char *const space = fz_workspace();
     gradient g;
     tile *const t = &g.t;
     t->v = v;
-    t->group = index / v->tiles;
+    t->group = number / v->tiles;
     t->job = *v->job;
     t->job.key = prism_key_derive(v->job->key, (uint64_t)t->group);
     t->row0 = left / blocks(n, NC) * MC;
@@ -546,8 +556,8 @@ static void run_weights(conv *v)
                              : blocks(longs, MC) * blocks(v->oc, NC);
     const f64 depth =
         (f64)v->batch * (f64)(v->out_dim[0] * v->out_dim[1] * v->out_dim[2]);
-    fz_share(v->job, depth * (f64)(longs * v->oc * c->groups), weights_tile, v,
-             (int)(v->tiles * c->groups));
+    share_tiles(v, depth * (f64)(longs * v->oc * c->groups), weights_tile, v,
+                v->tiles * c->groups);
     for (int d = 0; d < 3; d++)
         fz_runs_free(&v->runs[d]);
     fz_tensor_clear_padding(&c->weights);

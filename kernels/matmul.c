@@ -5,6 +5,7 @@
 #include "matmul.h"
 
 #include "array_run.h"
+#include "conv_plan.h"
 #include "half_rows.h"
 
 /* A tile of C, and its panels of one run: 32, 128 and 256 KiB. */
@@ -41,12 +42,10 @@ const char *fz_matmul_refuses(const fz_matmul *m)
         a->dims[nd - 1] != b->dims[nd - 2] || (m->bias.data && !fits(&m->bias, c, 0, nd)))
         return "dims do not fit";
     f64 all = 1;
-    for (int d = 0; d < nd; d++) {
-        all *= (f64)c->dims[d];
-        if (c->padded[d] != c->dims[d])
-            return "a padded result";
-    }
-    if (all > 0x1p40)
+    for (int d = 0; d < nd; d++)
+        all *= (f64)(d < nd - 2 ? c->dims[d]
+                                : c->dims[d] / (d == nd - 1 ? COLS : ROWS) + 1);
+    if (all > 0x1p31 - 1) /* tiles */
         return "a result that is too large";
     for (int i = 0; i < m->nposts; i++)
         if (fz_post_binary(m->post[i].kind) &&
@@ -303,6 +302,7 @@ static void run(const fz_kernels *k, const fz_job *job, const fz_matmul *m, f32 
 void fz_matmul_run(const fz_kernels *k, const fz_job *job, const fz_matmul *m)
 {
     run(k, job, m, 1, 0);
+    fz_tensor_clear_padding(&m->c);
 }
 
 static fz_tensor matrix(enum fz_type type, const void *p, ptrdiff_t m, ptrdiff_t n,

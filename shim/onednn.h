@@ -89,13 +89,19 @@ enum {
     FZ_DNNL_RELU = 0x20,
     FZ_DNNL_TANH = 0x21,
     FZ_DNNL_LINEAR = 0x26,
+    FZ_DNNL_HARDSIGMOID = 0x28,
     FZ_DNNL_LOGISTIC = 0x29,
+    FZ_DNNL_GELU_TANH = 0x2b,
+    FZ_DNNL_SWISH = 0x2c,
     FZ_DNNL_CLIP = 0x2e,
     FZ_DNNL_CLIP_V2 = 0x2f,
     FZ_DNNL_GELU_ERF = 0x31,
+    FZ_DNNL_HARDSWISH = 0x34,
     FZ_DNNL_POOLING_MAX = 0x1ff,
     FZ_DNNL_BINARY_ADD = 0x1fff0,
-    FZ_DNNL_BINARY_MUL = 0x1fff1
+    FZ_DNNL_BINARY_MUL = 0x1fff1,
+    FZ_DNNL_BINARY_DIV = 0x1fff4,
+    FZ_DNNL_BINARY_SUB = 0x1fff5
 };
 
 typedef struct fz_dnnl_op {
@@ -129,15 +135,17 @@ const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t);
  * been given. */
 const char *fz_dnnl_take(const fz_dnnl_op *op, const int *args, fz_tensor *const *to,
                          int needed);
+/* No arguments but these (ended by 0), the scratchpad and post-ops' operands? */
+bool fz_dnnl_only(const fz_dnnl_op *op, const int *args);
 /* The same in two steps, for types that fz_tensor does not have: dnnl_data_type_t, 0:
  * unknown. */
 int fz_dnnl_type(const fz_dnnl_op *op, int arg);
 /* An argument that is so many bytes, opaque; NULL and 0 if it was not given. */
 const char *fz_dnnl_bytes(const fz_dnnl_op *op, int arg, void **data, size_t *bytes);
+/* ---- Attributes (onednn_post.c) ---------------------------------------------------- */
+
 /* The one factor of the result, 1 if there is none: of the output in 2.6, of src in 3.x. */
 const char *fz_dnnl_scale(const fz_dnnl_op *op, f32 *scale);
-/* No arguments but these (ended by 0), the scratchpad and post-ops' operands? */
-bool fz_dnnl_only(const fz_dnnl_op *op, const int *args);
 /* The post-ops on a result of this type, at most cap. NULL, or why not. matmul's scale
  * is apart, fz_dnnl_scale(). */
 const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post, int cap,
@@ -153,6 +161,9 @@ typedef struct fz_dnnl_work {
         fz_conv conv;
         fz_lstm lstm;
         fz_matmul matmul;
+        struct fz_dnnl_inner {
+            fz_matmul product, bias; /* bias: its gradient, data NULL: none */
+        } inner;
         fz_eltwise eltwise;
         struct fz_dnnl_reorder {
             fz_tensor from, to;
@@ -200,6 +211,10 @@ const char *fz_dnnl_rnn_read(const fz_dnnl_op *op, fz_dnnl_work *work);
 void fz_dnnl_rnn_run(const fz_call *call, const fz_dnnl_work *work);
 const char *fz_dnnl_matmul_read(const fz_dnnl_op *op, fz_dnnl_work *work);
 void fz_dnnl_matmul_run(const fz_call *call, const fz_dnnl_work *work);
+const char *fz_dnnl_inner_read(const fz_dnnl_op *op, fz_dnnl_work *work);
+void fz_dnnl_inner_run(const fz_call *call, const fz_dnnl_work *work);
+/* Is it an algorithm (of 3.x) that our kernels have? */
+bool fz_dnnl_function(int alg, enum fz_eltwise_kind *kind);
 const char *fz_dnnl_eltwise_read(const fz_dnnl_op *op, fz_dnnl_work *work);
 void fz_dnnl_eltwise_run(const fz_call *call, const fz_dnnl_work *work);
 

@@ -10,14 +10,10 @@
 #include <string.h>
 
 #include "divert.h"
-#include "onednn.h"
+#include "onednn_api.h"
 
-enum { DIMS = 12, SUCCESS = 0, U8 = 6 };
+enum { DIMS = 12, SUCCESS = FZ_DNNL_SUCCESS, U8 = 6 };
 #define RUNTIME INT64_MIN /* a size or stride that is known at the call only */
-
-typedef struct version {
-    int major, minor, patch;
-} version;
 
 /* dnnl_memory_desc_t of 2.6, up to what blocked layouts need. */
 typedef struct md2 {
@@ -79,25 +75,7 @@ enum {
     Q_BLOCK_DIMS
 };
 
-static struct {
-    const version *(*version)(void);
-    int (*primitive_get_primitive_desc)(const void *, const void **);
-    int (*primitive_desc_query)(const void *, int, int, void *);
-    const void *(*primitive_desc_query_md)(const void *, int, int);
-    int (*primitive_desc_get_attr)(const void *, const void **);
-    int (*memory_get_memory_desc)(const void *, const void **);
-    int (*memory_get_data_handle)(const void *, void **);
-    int (*memory_desc_query)(const void *, int, void *); /* 3.x */
-    int (*primitive_attr_get_post_ops)(const void *, const void **);
-    int (*primitive_attr_get_output_scales)(const void *, int64_t *, int *,
-                                            const f32 **); /* 2.6 */
-    int (*post_ops_len)(const void *);
-    int (*post_ops_get_kind)(const void *, int);
-    int (*post_ops_get_params_sum)(const void *, int, f32 *, int32_t *, int *);
-    int (*post_ops_get_params_eltwise)(const void *, int, int *, f32 *, f32 *);
-    int (*post_ops_get_params_eltwise2)(const void *, int, f32 *, int *, f32 *, f32 *);
-    int (*post_ops_get_params_binary)(const void *, int, int *, const void **);
-} api;
+fz_dnnl_functions fz_dnnl;
 
 /* Which of them a version has: 2, 3, or both (0). */
 static const struct {
@@ -105,7 +83,7 @@ static const struct {
     void *to;
     int major;
 } functions[] = {
-#define TAKE(name) {"dnnl_" #name, &api.name, 0}
+#define TAKE(name) {"dnnl_" #name, &fz_dnnl.name, 0}
     TAKE(version),
     TAKE(primitive_get_primitive_desc),
     TAKE(primitive_desc_query),
@@ -113,22 +91,19 @@ static const struct {
     TAKE(primitive_desc_get_attr),
     TAKE(memory_get_memory_desc),
     TAKE(memory_get_data_handle),
-    {"dnnl_memory_desc_query", &api.memory_desc_query, 3},
+    {"dnnl_memory_desc_query", &fz_dnnl.memory_desc_query, 3},
     TAKE(primitive_attr_get_post_ops),
-    {"dnnl_primitive_attr_get_output_scales", &api.primitive_attr_get_output_scales, 2},
+    {"dnnl_primitive_attr_get_output_scales", &fz_dnnl.primitive_attr_get_output_scales, 2},
     TAKE(post_ops_len),
     TAKE(post_ops_get_kind),
-    {"dnnl_post_ops_get_params_sum", &api.post_ops_get_params_sum, 3},
-    {"dnnl_post_ops_get_params_sum_v3", &api.post_ops_get_params_sum, 2},
-    {"dnnl_post_ops_get_params_eltwise", &api.post_ops_get_params_eltwise, 3},
-    {"dnnl_post_ops_get_params_eltwise", &api.post_ops_get_params_eltwise2, 2},
+    {"dnnl_post_ops_get_params_sum", &fz_dnnl.post_ops_get_params_sum, 3},
+    {"dnnl_post_ops_get_params_sum_v3", &fz_dnnl.post_ops_get_params_sum, 2},
+    {"dnnl_post_ops_get_params_eltwise", &fz_dnnl.post_ops_get_params_eltwise, 3},
+    {"dnnl_post_ops_get_params_eltwise", &fz_dnnl.post_ops_get_params_eltwise2, 2},
     TAKE(post_ops_get_params_binary),
 #undef TAKE
 };
 
-static int major; /* 2 or 3 once all functions are found */
-/* DNNL_ARG_ATTR_MULTIPLE_POST_OP(0), which changed within 3.x; 0: not known. */
-static int post_op;
 enum { SCALES_2 = 513, ZERO_POINTS_2 = 4096 };
 
 /* ---- Finding ----------------------------------------------------------------------- */
@@ -141,25 +116,25 @@ static void *find(const char *name)
 
 static const char *look(char text[24])
 {
-    *(void **)&api.version = find("dnnl_version");
-    if (!api.version)
+    *(void **)&fz_dnnl.version = find("dnnl_version");
+    if (!fz_dnnl.version)
         return "dnnl_version is not found";
-    const version *v = api.version();
+    const fz_dnnl_number *v = fz_dnnl.version();
     fz_text t = {text, 0, 23, -1, false};
-    fz_text_add(&t, "%d.%d.%d", v->major, v->minor, v->patch);
+    fz_text_add(&t, "%d.%d.%d", v->first, v->second, v->third);
     text[t.n] = 0;
-    if (!(v->major == 3 || (v->major == 2 && v->minor >= 6)))
+    if (!(v->first == 3 || (v->first == 2 && v->second >= 6)))
         return "this version of oneDNN is not known";
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
-        if (functions[i].major && functions[i].major != v->major)
+        if (functions[i].major && functions[i].major != v->first)
             continue;
         void *p = find(functions[i].name);
         if (!p)
             return "functions of oneDNN are not found";
         memcpy(functions[i].to, &p, sizeof p);
     }
-    major = v->major;
-    post_op = v->major == 2 ? 16384 : v->minor >= 12 ? 32768 : 0;
+    fz_dnnl.major = v->first;
+    fz_dnnl.post_op = v->first == 2 ? 16384 : v->second >= 12 ? 32768 : 0;
     return NULL;
 }
 
@@ -216,28 +191,28 @@ const char *fz_dnnl_kind_name(enum fz_dnnl_kind kind)
     return kinds[kind].name;
 }
 
-static enum fz_dnnl_kind kind_of(int number)
+enum fz_dnnl_kind fz_dnnl_kind_of(int number)
 {
     /* More of 2.6: logsoftmax, the second forms of pooling and softmax. */
-    if (major == 2 && (number == 17 || number == 23))
+    if (fz_dnnl.major == 2 && (number == 17 || number == 23))
         return FZ_DNNL_SOFTMAX;
-    if (major == 2 && number == 20)
+    if (fz_dnnl.major == 2 && number == 20)
         return FZ_DNNL_POOLING;
     for (int k = 1; k < FZ_DNNL_KINDS; k++)
-        if (kinds[k].number[major - 2] == number)
+        if (kinds[k].number[fz_dnnl.major - 2] == number)
             return (enum fz_dnnl_kind)k;
     return FZ_DNNL_UNKNOWN;
 }
 
 /* dnnl_alg_kind_t of 3.x, where 2.6 has another number for it; 0: not in 3.x. */
-static int alg_of(int alg)
+int fz_dnnl_alg_of(int alg)
 {
     static const uint8_t of_2[][2] = {
         {0x1f, 0x20}, {0x2f, 0x21}, {0x3f, 0x22}, {0x4f, 0x23}, {0x5f, 0x24},
         {0x6f, 0x25}, {0x7f, 0x26}, {0x9f, 0x27}, {0xaf, 0x29}, {0xbf, 0x2a},
         {0xcf, 0x2b}, {0xdf, 0x2c}, {0xef, 0x2d}, {0xff, 0x2e}, {0x10, 0x2f},
         {0x20, 0x30}, {0x30, 0x31}, {0x40, 0x32}, {0x60, 0x33}};
-    if (major != 2 || alg <= 0xf || alg > 0xff)
+    if (fz_dnnl.major != 2 || alg <= 0xf || alg > 0xff)
         return alg;
     for (size_t i = 0; i < sizeof of_2 / sizeof *of_2; i++)
         if (of_2[i][0] == alg)
@@ -250,19 +225,19 @@ static int alg_of(int alg)
 static int number(const void *desc, int what)
 {
     int n = 0;
-    return api.primitive_desc_query(desc, what, 0, &n) == SUCCESS ? n : 0;
+    return fz_dnnl.primitive_desc_query(desc, what, 0, &n) == SUCCESS ? n : 0;
 }
 
 static f32 real(const void *desc, int what)
 {
     f32 x = 0;
-    return api.primitive_desc_query(desc, what, 0, &x) == SUCCESS ? x : 0;
+    return fz_dnnl.primitive_desc_query(desc, what, 0, &x) == SUCCESS ? x : 0;
 }
 
 static const int64_t *numbers(const void *desc, int what)
 {
     const int64_t *p = NULL;
-    return api.primitive_desc_query(desc, what, 0, &p) == SUCCESS ? p : NULL;
+    return fz_dnnl.primitive_desc_query(desc, what, 0, &p) == SUCCESS ? p : NULL;
 }
 
 static void read_2(fz_dnnl_op *op)
@@ -272,11 +247,11 @@ static void read_2(fz_dnnl_op *op)
                : op->kind == FZ_DNNL_DECONVOLUTION ? Q_DECONV2
                : op->kind == FZ_DNNL_ELTWISE       ? Q_ELTWISE2
                                                    : 0;
-    if (!what || api.primitive_desc_query(op->desc, what, 0, &p) != SUCCESS || !p)
+    if (!what || fz_dnnl.primitive_desc_query(op->desc, what, 0, &p) != SUCCESS || !p)
         return;
     if (op->kind == FZ_DNNL_ELTWISE) {
         const eltwise2 *e = p;
-        op->alg = alg_of(e->alg);
+        op->alg = fz_dnnl_alg_of(e->alg);
         op->alpha = e->alpha;
         op->beta = e->beta;
         return;
@@ -321,11 +296,11 @@ bool fz_dnnl_read(fz_dnnl_op *op, const void *primitive, int nargs,
 {
     *op = (fz_dnnl_op){.args = args, .nargs = nargs};
     if (!primitive || (nargs > 0 && !args) ||
-        api.primitive_get_primitive_desc(primitive, &op->desc) != SUCCESS || !op->desc)
+        fz_dnnl.primitive_get_primitive_desc(primitive, &op->desc) != SUCCESS || !op->desc)
         return false;
-    op->kind = kind_of(number(op->desc, Q_KIND));
+    op->kind = fz_dnnl_kind_of(number(op->desc, Q_KIND));
     op->prop = number(op->desc, Q_PROP);
-    if (major == 2)
+    if (fz_dnnl.major == 2)
         read_2(op);
     else
         read_3(op);
@@ -349,14 +324,16 @@ bool fz_dnnl_has(const fz_dnnl_op *op, int arg)
 
 bool fz_dnnl_only(const fz_dnnl_op *op, const int *args)
 {
+    const bool two = fz_dnnl.major == 2;
+    const int post = fz_dnnl.post_op;
     for (int i = 0; i < op->nargs; i++) {
         const int id = op->args[i].id;
         /* ideep hands zero points to 2.6 with every convolution; only integers have
          * any. */
         bool known = id == FZ_DNNL_SCRATCHPAD || !op->args[i].memory ||
-                     (post_op > 0 && id >= post_op && id % post_op == FZ_DNNL_SRC_1) ||
-                     (major == 2 && id >= ZERO_POINTS_2 && id < 2 * ZERO_POINTS_2) ||
-                     (major == 2 && id == SCALES_2); /* fz_dnnl_scale() */
+                     (post > 0 && id >= post && id % post == FZ_DNNL_SRC_1) ||
+                     (two && id >= ZERO_POINTS_2 && id < 2 * ZERO_POINTS_2) ||
+                     (two && id == SCALES_2); /* fz_dnnl_scale() */
         for (const int *a = args; *a && !known; a++)
             known = id == *a;
         if (!known)
@@ -378,7 +355,7 @@ static bool md_of(struct md *m, const void *desc)
     *m = (struct md){0};
     if (!desc)
         return false;
-    if (major == 2) {
+    if (fz_dnnl.major == 2) {
         const md2 *d = desc;
         *m = (struct md){d->ndims,  d->data_type,      d->format, d->nblocks,
                          d->offset0, d->dims,          d->padded, d->padded_offsets,
@@ -386,7 +363,7 @@ static bool md_of(struct md *m, const void *desc)
                          d->extra.flags != 0};
         return true;
     }
-    if (api.memory_desc_query(desc, Q_NDIMS, &m->ndims) != SUCCESS || m->ndims == 0)
+    if (fz_dnnl.memory_desc_query(desc, Q_NDIMS, &m->ndims) != SUCCESS || m->ndims == 0)
         return m->ndims == 0;
     const struct {
         int what;
@@ -399,10 +376,10 @@ static bool md_of(struct md *m, const void *desc)
                    {Q_BLOCKS, &m->block},
                    {Q_BLOCK_DIMS, &m->block_dim}};
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (api.memory_desc_query(desc, always[i].what, always[i].to) != SUCCESS)
+        if (fz_dnnl.memory_desc_query(desc, always[i].what, always[i].to) != SUCCESS)
             return false;
     for (size_t i = 0; m->format == 2 && i < sizeof blocked / sizeof *blocked; i++)
-        if (api.memory_desc_query(desc, blocked[i].what, blocked[i].to) != SUCCESS)
+        if (fz_dnnl.memory_desc_query(desc, blocked[i].what, blocked[i].to) != SUCCESS)
             return false;
     return true;
 }
@@ -419,10 +396,10 @@ static bool known_at_call(const struct md *m)
 static bool argument(const fz_dnnl_op *op, int arg, struct md *m)
 {
     const void *memory = memory_of(op, arg), *desc = NULL;
-    if (md_of(m, api.primitive_desc_query_md(op->desc, Q_ARG_MD, arg)) && m->ndims &&
+    if (md_of(m, fz_dnnl.primitive_desc_query_md(op->desc, Q_ARG_MD, arg)) && m->ndims &&
         known_at_call(m))
         return true;
-    return api.memory_get_memory_desc(memory, &desc) == SUCCESS && md_of(m, desc) &&
+    return fz_dnnl.memory_get_memory_desc(memory, &desc) == SUCCESS && md_of(m, desc) &&
            known_at_call(m);
 }
 
@@ -461,7 +438,7 @@ const char *fz_dnnl_tensor(const fz_dnnl_op *op, int arg, fz_tensor *t)
         return "an opaque layout";
     if (m.ndims > FZ_TENSOR_DIMS || m.nblocks > FZ_TENSOR_BLOCKS)
         return "too many dimensions or blocks";
-    if (api.memory_get_data_handle(memory, &data) != SUCCESS)
+    if (fz_dnnl.memory_get_data_handle(memory, &data) != SUCCESS)
         return "no data handle";
     t->type = types[m.type];
     t->ndims = m.ndims;
@@ -507,123 +484,8 @@ const char *fz_dnnl_bytes(const fz_dnnl_op *op, int arg, void **data, size_t *by
         return "sizes that are not known";
     if (m.ndims != 1 || m.format != 2 || m.type != U8 || m.offset || m.stride[0] != 1)
         return "a workspace that is no row of bytes";
-    if (api.memory_get_data_handle(memory, data) != SUCCESS)
+    if (fz_dnnl.memory_get_data_handle(memory, data) != SUCCESS)
         return "no data handle";
     *bytes = *data ? (size_t)m.dims[0] : 0;
-    return NULL;
-}
-
-/* ---- Scales and post-ops ----------------------------------------------------------- */
-
-static const char *post_sum(const void *ops, int i, enum fz_type result, fz_post *post)
-{
-    static const int numbers_of[] = {[FZ_F32] = 3, [FZ_BF16] = 2, [FZ_F16] = 1};
-    int32_t zero = 0;
-    int type = 0;
-    if (api.post_ops_get_params_sum(ops, i, &post->alpha, &zero, &type) != SUCCESS ||
-        zero || (type && type != numbers_of[result]))
-        return "a post-op sum of another type";
-    post->kind = FZ_POST_SUM;
-    return NULL;
-}
-
-static const char *post_eltwise(const void *ops, int i, fz_post *post)
-{
-    f32 scale = 1;
-    int alg = 0;
-    int rc = major == 2 ? api.post_ops_get_params_eltwise2(ops, i, &scale, &alg,
-                                                           &post->alpha, &post->beta)
-                        : api.post_ops_get_params_eltwise(ops, i, &alg, &post->alpha,
-                                                          &post->beta);
-    if (rc != SUCCESS || scale != 1)
-        return "a post-op with a scale";
-    if (major == 2 && alg == 0x8f) { /* bounded_relu */
-        post->kind = FZ_POST_CLIP;
-        post->beta = post->alpha;
-        post->alpha = 0;
-        return NULL;
-    }
-    switch (alg_of(alg)) {
-    case FZ_DNNL_RELU: post->kind = FZ_POST_RELU; return NULL;
-    case FZ_DNNL_LINEAR: post->kind = FZ_POST_LINEAR; return NULL;
-    case FZ_DNNL_CLIP:
-    case FZ_DNNL_CLIP_V2: post->kind = FZ_POST_CLIP; return NULL;
-    }
-    return "an eltwise post-op of this algorithm";
-}
-
-static const char *post_binary(const fz_dnnl_op *op, const void *ops, int i,
-                               fz_post *post)
-{
-    const void *md;
-    int alg = 0;
-    if (api.post_ops_get_params_binary(ops, i, &alg, &md) != SUCCESS ||
-        (alg != FZ_DNNL_BINARY_ADD && alg != FZ_DNNL_BINARY_MUL))
-        return "a binary post-op of this algorithm";
-    const int arg = post_op * (i + 1) + FZ_DNNL_SRC_1;
-    if (!post_op)
-        return "a binary post-op of this version of oneDNN";
-    const char *why = fz_dnnl_tensor(op, arg, &post->other);
-    post->kind = alg == FZ_DNNL_BINARY_ADD ? FZ_POST_ADD : FZ_POST_MUL;
-    return why ? why : fz_dnnl_has(op, arg) ? NULL : "a post-op without its operand";
-}
-
-const char *fz_dnnl_scale(const fz_dnnl_op *op, f32 *scale)
-{
-    const void *attr = NULL;
-    *scale = 1;
-    if (major == 2) {
-        int64_t count = 0;
-        int mask = 0;
-        const f32 *all = NULL;
-        if (api.primitive_desc_get_attr(op->desc, &attr) != SUCCESS ||
-            api.primitive_attr_get_output_scales(attr, &count, &mask, &all) != SUCCESS ||
-            count != 1 || mask != 0 || !all)
-            return "scales of the output";
-        *scale = *all;
-        return *scale == *scale ? NULL : "scales that are given at the call";
-    }
-    fz_tensor t;
-    const char *why = fz_dnnl_tensor(op, FZ_DNNL_SRC_SCALE, &t);
-    if (why || !t.data)
-        return why;
-    for (int d = 0; d < t.ndims; d++)
-        if (t.dims[d] != 1)
-            return "more than one scale";
-    if (t.type != FZ_F32)
-        return "a scale that is not f32";
-    *scale = *(const f32 *)t.data;
-    return NULL;
-}
-
-const char *fz_dnnl_posts(const fz_dnnl_op *op, enum fz_type type, fz_post *post, int cap,
-                          int *n)
-{
-    const void *attr = NULL, *ops = NULL;
-    *n = 0;
-    if (api.primitive_desc_get_attr(op->desc, &attr) != SUCCESS)
-        return "attributes that cannot be read";
-    f32 scale;
-    const char *bad = op->kind == FZ_DNNL_MATMUL ? NULL : fz_dnnl_scale(op, &scale);
-    if (bad || (op->kind != FZ_DNNL_MATMUL && scale != 1))
-        return bad ? bad : "scales of the output";
-    if (api.primitive_attr_get_post_ops(attr, &ops) != SUCCESS)
-        return "post-ops that cannot be read";
-    const int len = api.post_ops_len(ops);
-    if (len > cap)
-        return "too many post-ops";
-    for (int i = 0; i < len; i++) {
-        const char *why = "a post-op of this kind";
-        post[i] = (fz_post){0};
-        switch (kind_of(api.post_ops_get_kind(ops, i))) {
-        case FZ_DNNL_SUM: why = post_sum(ops, i, type, &post[i]); break;
-        case FZ_DNNL_ELTWISE: why = post_eltwise(ops, i, &post[i]); break;
-        case FZ_DNNL_BINARY: why = post_binary(op, ops, i, &post[i]); break;
-        default: break;
-        }
-        if (why)
-            return why;
-    }
-    *n = len;
     return NULL;
 }

@@ -1,4 +1,4 @@
-"""Recurrent layers, GELU and products in bf16 and f16, for test_layers.py.
+"""Recurrent layers, GELU, products in bf16 and f16, and fused layers, for test_layers.py.
 
 SPDX-License-Identifier: Apache-2.0
 
@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
+import fused
 import torch
 from torch import nn
 from torch.nn import functional
@@ -112,6 +113,7 @@ def cases() -> Iterator[tuple[str, torch.dtype, int, Callable[[torch.dtype], Ten
             yield f"lstm-{name}", half, 24, lstm(False, 1, False)
     if MODERN:
         yield "lstm-both-train-bfloat16", torch.bfloat16, 24, lstm(True, 1, True)
+    yield from fused.cases()
 
 
 def bound() -> None:

@@ -129,7 +129,7 @@ def narrow() -> None:
 
 
 def rest() -> None:
-    """Primitives that are asked for seldom, and three that are not executed."""
+    """A primitive that is asked for seldom, and five that are not executed."""
     import torch.utils.mkldnn
 
     torch.manual_seed(1)
@@ -139,8 +139,10 @@ def rest() -> None:
         m = x.to_mkldnn()
         print("pooling", digest(functional.avg_pool2d(m, 2).to_dense()))
         print("sum", digest((m + m).to_dense()))
-        linear = torch.utils.mkldnn.to_mkldnn(nn.Linear(8, 5))
-        print("linear", digest(linear(torch.randn(3, 8).to_mkldnn()).to_dense()))
+        print("binary", digest((m * m).to_dense()))
+        print("softmax", digest(torch.softmax(m, 1).to_dense()))
+        norm = torch.utils.mkldnn.to_mkldnn(nn.BatchNorm2d(8).eval())
+        print("norm", digest(norm(m).to_dense()))
 
 
 if __name__ == "__main__":

@@ -111,12 +111,47 @@ START_TEST(definition)
 }
 END_TEST
 
+/* Strands have 32 bits for the place in a class; what would wrap is refused. */
+START_TEST(too_many_outputs)
+{
+    static f32 one;
+    const fz_tensor image = {.data = &one,
+                             .ndims = 4,
+                             .dims = {1 << 20, 1, 64, 64},
+                             .padded = {1 << 20, 1, 64, 64},
+                             .stride = {4096, 4096, 64, 1}};
+    fz_conv c = {.spatial = 2,
+                 .groups = 1,
+                 .stride = {1, 1},
+                 .dilation = {1, 1},
+                 .src = image,
+                 .dst = image,
+                 .weights = {.data = &one,
+                             .ndims = 4,
+                             .dims = {1, 1, 1, 1},
+                             .padded = {1, 1, 1, 1},
+                             .stride = {1, 1, 1, 1}}};
+    const char *const why = "more than 2^32 outputs of one kind";
+    for (int pass = FZ_CONV_FORWARD; pass <= FZ_CONV_BACKWARD_DATA; pass++) {
+        c.pass = (enum fz_conv_pass)pass;
+        c.src.dims[0] = c.dst.dims[0] = 1 << 20;
+        ck_assert_pstr_eq(fz_conv_refuses(&c), why);
+        c.src.dims[0] = c.dst.dims[0] = (1 << 20) - 1;
+        ck_assert_pstr_eq(fz_conv_refuses(&c), NULL);
+    }
+    c.pass = FZ_CONV_BACKWARD_WEIGHTS; /* whose outputs are few */
+    c.src.dims[0] = c.dst.dims[0] = 1 << 20;
+    ck_assert_pstr_eq(fz_conv_refuses(&c), NULL);
+}
+END_TEST
+
 Suite *suite_conv(void)
 {
     Suite *s = suite_create("conv");
     TCase *c = tcase_create("conv");
     tcase_set_timeout(c, 600);
     tcase_add_loop_test(c, definition, 0, 6);
+    tcase_add_test(c, too_many_outputs);
     suite_add_tcase(s, c);
     conv_laws(s);
     return s;
