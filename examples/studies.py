@@ -58,7 +58,7 @@ def arguments(description: str, samples: int) -> argparse.ArgumentParser:
     samples : int
         How many samples a mode has by default.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("-n", type=int, default=samples, help="samples of a mode")
     parser.add_argument(
         "-m", "--modes", default="sr,ud,cestac", help="with commas (default: all three)"
@@ -66,6 +66,7 @@ def arguments(description: str, samples: int) -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="of timing; 0: none")
     parser.add_argument("--scope", help="FUZZY_SCOPE (default: the library's)")
     parser.add_argument("--threads", type=int, default=1, help="OpenMP (default 1)")
+    parser.add_argument("-j", "--jobs", type=int, default=1, help="samples at a time")
     parser.add_argument("-o", "--output", help="keep the samples in this folder")
     parser.add_argument("--results", type=Path, help="where results.json goes")
     parser.add_argument(
@@ -120,7 +121,7 @@ def sample(
     """
     line = [
         sys.executable, str(FUZZYRUN), "-n", str(options.n), "-m", mode, "-s", "1",
-        "-o", str(folder), *more, "--", *command,
+        "-o", str(folder), "-j", str(options.jobs), *more, "--", *command,
     ]  # fmt: skip
     print(f"studies: {mode}, {options.n} samples", file=sys.stderr, flush=True)
     done = subprocess.run(
@@ -184,22 +185,28 @@ def times(
     other work on the machine changes little; `low` and `high` are the least and largest.
     `also` is the name of a second time that the program prints as it does `work`.
     """
+    clock = Clock()
     got: dict[str, list[Ran]] = {name: [] for name in configurations}
+    for name in configurations:
+        # Not timed: the plans of moved code are made, and a mode's run is looked at.
+        if name != "native":
+            effective(
+                name, reported(command, {**environment(options, name), **(more or {})})
+            )
     load = [os.getloadavg()[0]]
-    if any(name != "native" for name in configurations):
-        # The plans of moved code are made once, before anything is timed.
-        run(command, {**environment(options, "sr"), **(more or {})})
     for k in range(options.rounds):
         turn = list(configurations)
         for name in turn[k % len(turn) :] + turn[: k % len(turn)]:
             env = environment(options, None if name == "native" else name)
             got[name].append(run(command, {**env, **(more or {})}))
     load.append(os.getloadavg()[0])
+    about = machine()
     found: dict[str, Any] = {
         "threads": options.threads,
         "rounds": options.rounds,
         "load": [round(x, 1) for x in load],
-        **{k: machine()[k] for k in ("commit", "date")},
+        "minutes": clock.minutes(),
+        **{k: about[k] for k in ("cpu", "isa", "commit", "date")},
         "command": shown(command),
         "configurations": {},
     }
@@ -250,6 +257,45 @@ def second(told: str, name: str) -> float:
     return float(found[1])
 
 
+def reported(command: Sequence[str], env: dict[str, str]) -> dict[str, Any]:
+    """Run a program once under the library and return the library's report."""
+    with tempfile.TemporaryDirectory(prefix="fuzzy-study-") as scratch:
+        file = Path(scratch) / "report.json"
+        counted = env.get("FUZZY_REPORT", "")
+        run(command, {**env, "FUZZY_REPORT": f"{file}{counted}"})
+        if not file.exists():
+            sys.exit(f"studies: {shown(command)}: libfuzzytorch was not loaded")
+        return json.loads(file.read_text(encoding="utf-8"))
+
+
+def effective(mode: str, report: dict[str, Any]) -> None:
+    """End if a run that is to be ours was not: what it gave would be native's.
+
+    Parameters
+    ----------
+    mode : str
+        What was asked for.
+    report : dict
+        Of the library.
+    """
+    rows = report.get("instructions") or []
+    torch = [r for r in rows if "libtorch_cpu.so" in r["library"]]
+    still = [
+        f"{Path(r['library']).name}: {r['why'] or 'no site was found'}"
+        for r in torch or rows
+        if r["why"] or not r["sites"]
+    ]
+    if report["mode"] != mode:
+        still.append(f"mode {report['mode']}")
+    if "inst" in report["layers"]:
+        idle = not rows
+    else:
+        idle = not report["totals"]["perturbed"]["calls"]
+    if idle or still:
+        why = "; ".join(still) or "nothing was perturbed"
+        sys.exit(f"studies: not a run in mode {mode}: {why}")
+
+
 def coverage(
     options: argparse.Namespace,
     command: Sequence[str],
@@ -261,12 +307,10 @@ def coverage(
     all libraries of torch. `unknown_sites` are instructions in code that is not moved: what
     they execute is not counted, and there is a share only with the instruction layer.
     """
-    with tempfile.TemporaryDirectory(prefix="fuzzy-study-") as scratch:
-        file = Path(scratch) / "report.json"
-        env = {**environment(options, "sr"), **(more or {})}
-        env["FUZZY_REPORT"] = f"{file},operations"
-        run(command, env)
-        return counted(json.loads(file.read_text(encoding="utf-8")))
+    env = {**environment(options, "sr"), **(more or {})}
+    report = reported(command, {**env, "FUZZY_REPORT": ",operations"})
+    effective("sr", report)
+    return counted(report)
 
 
 def counted(report: dict[str, Any]) -> dict[str, Any]:
@@ -306,14 +350,35 @@ def shown(command: Sequence[str]) -> str:
     return shlex.join(["python" if w == sys.executable else w for w in words])
 
 
-def typed() -> str:
-    """Return how this study was called, without the folders that it wrote to."""
-    left_out = ("--results", "--output", "-o", "--models")
-    words, value = ["python"], False
-    for word in sys.argv:
-        if not value and word != "--times" and word.split("=")[0] not in left_out:
-            words.append(word)
-        value = not value and word in left_out
+#: Options that say where or how fast something is made, not what.
+PLACES = ("output", "results", "models", "times", "jobs", "data", "help")
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the options of a study, with its `command` as one types it."""
+    options = parser.parse_args()
+    options.command = typed(parser, options)
+    return options
+
+
+def typed(parser: argparse.ArgumentParser, options: argparse.Namespace) -> str:
+    """Return how a study is called for these results, with all that is not its default.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        Of the study.
+    options : argparse.Namespace
+        What it was called with.
+    """
+    words = [sys.executable, str(Path(sys.argv[0]).resolve())]
+    for action in parser._actions:
+        value = getattr(options, action.dest, None)
+        if action.dest in PLACES or value == parser.get_default(action.dest):
+            continue
+        words += [action.option_strings[0], str(value)]
+    if getattr(options, "data", None):
+        words += ["--data", "FOLDER"]
     return shown(words)
 
 
@@ -398,6 +463,17 @@ class Folder:
 def sampled(folder: Path, name: str, control: bool = False) -> list[Path]:
     """Return a file of each sample, or of each run in mode off."""
     return [run.files / name for run in Store(folder).runs(control) if run.ok]
+
+
+class Clock:
+    """Minutes since it was made, for what a study says it takes."""
+
+    def __init__(self) -> None:
+        self.begin = time.monotonic()
+
+    def minutes(self) -> float:
+        """Return them, to a tenth."""
+        return round((time.monotonic() - self.begin) / 60, 1)
 
 
 def kept(options: argparse.Namespace, path: Path) -> dict[str, Any] | None:

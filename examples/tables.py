@@ -95,20 +95,24 @@ def coverage(found: Result) -> str:
     return text
 
 
-def source(result: Result, *, samples: bool = True) -> str:
+def source(result: Result) -> str:
     """Say what a table was measured on, how, and what was perturbed."""
-    machine = result["machine"]
-    packages = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
-    first = (
-        f"`{result['command']}`, {machine['date']}: {machine['cpu']}, {machine['cpus']} "
-        f"CPUs ({', '.join(machine['isa'])}), Python {machine['python']}, {packages}."
-    )
-    lines = [first]
-    if samples:
-        lines.append(f"{result['samples']} samples of each mode.")
+    lines = [made_by(result), f"{result['samples']} samples of each mode."]
+    if "minutes" in result:
+        lines.append(f"Samples and coverage took {figure(result['minutes'])} minutes.")
     if "coverage" in result:
         lines.append(f"Coverage: {coverage(result['coverage'])}.")
     return "\n" + "\n".join(lines) + "\n"
+
+
+def made_by(result: Result) -> str:
+    """Say by what command results were made, when, and on what."""
+    machine = result["machine"]
+    packages = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
+    return (
+        f"`{result['command']}`, {machine['date']}: {machine['cpu']}, {machine['cpus']} "
+        f"CPUs ({', '.join(machine['isa'])}), Python {machine['python']}, {packages}."
+    )
 
 
 def time_table(time: Result, also: str | None = None) -> str:
@@ -146,7 +150,9 @@ def time_table(time: Result, also: str | None = None) -> str:
     return table(head, rows) + (
         f"\n`{time['command']}`, {threads} thread{'s' * (threads > 1)}, median of "
         f"{time['rounds']} round{'s' * (time['rounds'] > 1)} in turns; load average "
-        f"{time['load'][0]} to {time['load'][1]}. Time is that of the work, without imports.\n"
+        f"{time['load'][0]} to {time['load'][1]}; {time['date']}, commit {time['commit']}"
+        + (f", {figure(time['minutes'])} minutes" if "minutes" in time else "")
+        + ". Time is that of the work, without imports.\n"
     )
 
 
@@ -252,20 +258,29 @@ def harmonic() -> str:
     law = {"sr": r["law"]["sr_sd"], "ud": r["law"]["ud_sd"]}
     first = next(iter(found.values()))
     rows = [
-        ["exact", figure(first["exact"], 8), "", "", ""],
-        ["native", figure(first["native"], 8), "0", "", PAPER_HARMONIC["native"]],
+        ["exact", "", figure(first["exact"], 8), "", "", ""],
+        ["native", 1, figure(first["native"], 8), "0", "", PAPER_HARMONIC["native"]],
     ]
     for mode, one in found.items():
         rows.append(
             [
                 mode,
+                one.get("samples", r["samples"]),
                 figure(one["mean"], 8),
-                figure(one["sd"]),
+                figure(one["sd"])
+                + (
+                    f" ({'–'.join(map(figure, one['sd_interval']))})"
+                    if "sd_interval" in one
+                    else ""
+                ),
                 figure(law.get(mode)),
                 PAPER_HARMONIC[mode],
             ]
         )
-    head = ["", "mean", "standard deviation", "by the law", "published, Fuzzy PyTorch"]
+    head = [
+        "", "samples", "mean", "standard deviation (95 %)", "by the law",
+        "published, Fuzzy PyTorch",
+    ]  # fmt: skip
     return table(head, rows) + source(r)
 
 
@@ -322,13 +337,15 @@ def mri() -> str:
                 digits_of(volume["bits"]),
                 f"{found['dice']['min']:.6f}",
                 f"{found['dice']['mean']:.6f}",
+                found.get("boxes", "–"),
                 f"{found['differing']} of {found['voxels']}",
                 figure(found["entropy_max"], 3),
             ]
         )
     native = next(iter(r["modes"].values()))["volume"]["native"]
     head = [
-        "mode", "volume, ml", "its digits", "least Dice", "mean Dice", "voxels that differ",
+        "mode", "volume, ml", "its digits", "least Dice", "mean Dice", "boxes",
+        "voxels that differ",
         "largest entropy, bits",
     ]  # fmt: skip
     return table(head, rows) + f"\nNative volume: {figure(native, 7)} ml.\n" + source(r)
@@ -386,7 +403,17 @@ def scale() -> str:
         "least layer", "forward: native, sr", "training step: native, sr",
         "peak memory: native, sr", "perturbed",
     ]  # fmt: skip
-    return table(head, rows) + source(r, samples=False)
+    groups: dict[str, list[str]] = {}
+    for name, m in r["models"].items():
+        groups.setdefault(made_by(m), []).append(name)
+    taken = [m["minutes"] for m in r["models"].values() if "minutes" in m]
+    text = "\n"
+    for words, names in groups.items():
+        of = "" if len(groups) == 1 else f"{', '.join(names)}: "
+        text += f"{of}{words}\n"
+    if len(taken) == len(rows):
+        text += f"All together took {figure(sum(taken))} minutes.\n"
+    return table(head, rows) + text
 
 
 # ---- results.md ----------------------------------------------------------------------

@@ -131,7 +131,7 @@ def samples(options: Any, more: list[str]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "study": "digits",
         "data": "MNIST" if options.data else "scikit-learn's digits",
-        "command": studies.typed(),
+        "command": options.command,
         "machine": studies.machine("scikit-learn"),
         "samples": options.n,
         "training": {},
@@ -159,14 +159,16 @@ def main() -> None:
     parser = studies.arguments(__doc__.splitlines()[0], 10)
     parser.add_argument("--data", help="folder of MNIST's idx files")
     parser.add_argument("--epochs", type=int, default=8)
-    options = parser.parse_args()
+    options = studies.parsed(parser)
     more = ["--data", options.data] if options.data else []
     path = options.results or HERE / "results.json"
     command = [sys.executable, str(HERE / "train.py"), *more]
     result = studies.kept(options, path)
     if result is None:
+        clock = studies.Clock()
         result = samples(options, more)
         result["coverage"] = studies.coverage(options, command)
+        result["minutes"] = clock.minutes()
         pictures.digits(result, path.with_name("curves.svg"))
     if options.rounds:
         result["time"] = studies.times(options, command)

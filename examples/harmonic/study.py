@@ -8,6 +8,7 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import argparse
+import copy
 import math
 import subprocess
 import sys
@@ -24,6 +25,8 @@ FLAGS = "-O2 -march=native -mno-avx512f"
 LIBS = {"FUZZY_SCOPE": "inst", "FUZZY_LIBS": "*/sums"}
 NAMES = ("plain", "pairwise", "kahan", "dot")
 EULER = 0.57721566490153286
+#: Least samples of the harmonic sum where the law says its spread.
+MANY = 200
 
 
 def predicted(n: int) -> dict[str, float]:
@@ -58,6 +61,14 @@ def row(found: dict[str, Any], exact: float) -> dict[str, Any]:
     }
 
 
+def interval(sd: float, n: int) -> list[float]:
+    """Return the 95 % interval of a standard deviation: a sum of many is normal."""
+    from scipy.stats import chi2
+
+    ends = ((n - 1) / chi2.ppf(q, n - 1) for q in (0.975, 0.025))
+    return [studies.digits(sd * math.sqrt(x)) for x in ends]
+
+
 def program(options: argparse.Namespace, folder: Path, binary: Path) -> dict[str, Any]:
     """Sample the C program: harmonic sum, sums and dot product with cancellation."""
     found: dict[str, Any] = {}
@@ -70,11 +81,16 @@ def program(options: argparse.Namespace, folder: Path, binary: Path) -> dict[str
     for name in ("harmonic", *NAMES):
         for mode in options.modes.split(","):
             place = folder / f"{name}-{mode}"
+            more = copy.copy(options)
+            if name == "harmonic" and mode in ("sr", "ud"):
+                more.n = max(options.n, MANY)
             report = studies.sample(
-                options, place, mode, [str(binary), name], "--libs", binary.name
+                more, place, mode, [str(binary), name], "--libs", binary.name
             )
-            taken = studies.numbers(report)[name]
-            found.setdefault(name, {})[mode] = row(taken, exact[name])
+            one = row(studies.numbers(report)[name], exact[name])
+            if name == "harmonic":
+                one.update(samples=more.n, sd_interval=interval(one["sd"], more.n))
+            found.setdefault(name, {})[mode] = one
     return found
 
 
@@ -96,9 +112,10 @@ def torch_sums(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def samples(options: argparse.Namespace, folder: Path, binary: Path) -> dict[str, Any]:
     """Sample all sums."""
+    clock = studies.Clock()
     result: dict[str, Any] = {
         "study": "harmonic",
-        "command": studies.typed(),
+        "command": options.command,
         "machine": studies.machine(),
         "samples": options.n,
         "flags": FLAGS,
@@ -110,12 +127,13 @@ def samples(options: argparse.Namespace, folder: Path, binary: Path) -> dict[str
     result["torch_coverage"] = studies.coverage(
         options, [sys.executable, str(HERE / "sums.py")]
     )
+    result["minutes"] = clock.minutes()
     return result
 
 
 def main() -> None:
     """Compile, sample, write."""
-    options = studies.arguments(__doc__.splitlines()[0], 20).parse_args()
+    options = studies.parsed(studies.arguments(__doc__.splitlines()[0], 20))
     path = options.results or HERE / "results.json"
     with studies.Folder(options) as folder:
         binary = folder / "sums"

@@ -30,11 +30,25 @@ def template() -> Path:
     return data / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
 
-def extraction() -> type:
-    """Return deepbet's class, with the probabilities kept that it thresholds."""
+def extraction(box: list[int] | None = None) -> type:
+    """Return deepbet's class, with the probabilities kept that it thresholds.
+
+    Parameters
+    ----------
+    box : list of int, optional
+        First and last of each axis: what the second network sees, whatever the first says.
+    """
     from deepbet import BrainExtraction
 
     class Kept(BrainExtraction):
+        def get_bbox_with_margin(self, *given: object) -> tuple[slice, ...]:
+            found = super().get_bbox_with_margin(*given)
+            return (
+                found
+                if box is None
+                else tuple(slice(*box[k : k + 2], 1) for k in range(0, len(box), 2))
+            )
+
         def run_model(
             self, x: np.ndarray, *rest: object, **named: object
         ) -> np.ndarray:
@@ -55,13 +69,19 @@ def main() -> None:
         default=os.environ.get("FUZZY_SAMPLE_DIR"),
         help="write mask.npy and probability.npy here",
     )
+    parser.add_argument(
+        "--box",
+        type=int,
+        nargs=6,
+        help="first and last of each axis: leave the first network's",
+    )
     options = parser.parse_args()
     import nibabel
 
     if options.threads:
         torch.set_num_threads(options.threads)
     image = nibabel.load(options.volume or template())
-    bet = extraction()(no_gpu=True)
+    bet = extraction(options.box)(no_gpu=True)
     begin = time.process_time(), time.monotonic()
     _, mask, volume = bet.run(image)
     spent = time.process_time() - begin[0], time.monotonic() - begin[1]
@@ -71,6 +91,7 @@ def main() -> None:
         folder = Path(options.save)
         np.save(folder / "mask.npy", np.asanyarray(mask.dataobj).astype(np.uint8))
         np.save(folder / "probability.npy", bet.probabilities)
+        np.save(folder / "box.npy", [[s.start, s.stop] for s in bet.bbox])
 
 
 if __name__ == "__main__":

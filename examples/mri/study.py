@@ -60,6 +60,7 @@ def described(
     masks = [np.load(f) for f in studies.sampled(folder, "mask.npy")]
     entropy = entropy_map(masks)
     volume = studies.numbers(report)["brain volume"]
+    boxes = {np.load(f).tobytes() for f in studies.sampled(folder, "box.npy")}
     found = {
         "volume": volume,
         "volumes": [float(m.sum()) / 1000 for m in masks],
@@ -67,6 +68,7 @@ def described(
         "dice_native": studies.digits(brain["dice_reference"]["mean"], 9),
         "voxels": labels["elements"],
         "brain_voxels": round(brain["elements"]),
+        "boxes": len(boxes),
         "differing": labels["elements"] - labels["unanimous"],
         "entropy_max": studies.digits(labels["entropy"]["max"]),
         "entropy_mean": studies.digits(labels["entropy"]["mean"]),
@@ -78,10 +80,11 @@ def described(
 
 def samples(options: argparse.Namespace, command: list[str], picture: Path) -> Any:
     """Extract in all modes; draw where the votes differ."""
+    clock = studies.Clock()
     result: dict[str, Any] = {
         "study": "mri",
         "data": "MNI152 T1 of nilearn, 197x233x189",
-        "command": studies.typed(),
+        "command": options.command,
         "machine": studies.machine("deepbet", "nilearn"),
         "samples": options.n,
         "modes": {},
@@ -93,14 +96,22 @@ def samples(options: argparse.Namespace, command: list[str], picture: Path) -> A
             report = studies.sample(options, place, mode, command)
             result["modes"][mode], maps[mode] = described(report, place)
             native = np.load(studies.sampled(place, "mask.npy", control=True)[0])
+            box = np.load(studies.sampled(place, "box.npy", control=True)[0])
+        if "ud" in result["modes"]:
+            # ud moves exact coordinates, and with them the box: once more without that.
+            place = folder / "ud-held"
+            held = [*command, "--box", *map(str, box.ravel())]
+            report = studies.sample(options, place, "ud", held)
+            result["modes"]["ud, box held"], _ = described(report, place)
     pictures.mri(native, maps, picture)
     result["coverage"] = studies.coverage(options, command)
+    result["minutes"] = clock.minutes()
     return result
 
 
 def main() -> None:
     """Sample, time, write."""
-    options = studies.arguments(__doc__.splitlines()[0], 5).parse_args()
+    options = studies.parsed(studies.arguments(__doc__.splitlines()[0], 5))
     command = [sys.executable, str(HERE / "extract.py")]
     path = options.results or HERE / "results.json"
     result = studies.kept(options, path)

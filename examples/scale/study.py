@@ -75,7 +75,7 @@ def main() -> None:
     parser = studies.arguments(__doc__.splitlines()[0], 3)
     parser.set_defaults(modes="sr", rounds=2)
     parser.add_argument("--models", help="with commas (default: all)")
-    options = parser.parse_args()
+    options = studies.parsed(parser)
     names = options.models.split(",") if options.models else list(MODELS)
     unknown = [name for name in names if name not in MODELS]
     if unknown:
@@ -84,18 +84,21 @@ def main() -> None:
     result: dict[str, Any] = {}
     if (options.models or options.times) and path.exists():
         result = json.loads(path.read_text(encoding="utf-8"))
-    result.update(
-        study="scale",
-        data="random weights and inputs, seed 0",
-        command=studies.typed(),
-        machine=studies.machine("transformers"),
-    )
+    about = studies.machine("transformers")
+    # Each model has its own: they need not be of one run.
+    result.update(study="scale", data="random weights and inputs, seed 0")
+    result.pop("machine", None)
+    result.pop("command", None)
     had = result.pop("models", {})
     result["models"] = had
     for name in names:
         with studies.Folder(options) as folder:
-            old = had.get(name, {}) if options.times else {"samples": options.n}
+            clock = studies.Clock()
+            made = {"samples": options.n, "command": options.command, "machine": about}
+            old = had.get(name, {}) if options.times else made
             had[name] = {**old, **study(options, name, folder, old)}
+            if not options.times:
+                had[name]["minutes"] = clock.minutes()
         ordered = {k: had[k] for k in MODELS if k in had}
         result["models"] = had = ordered
         studies.write(path, result)

@@ -56,10 +56,11 @@ def described(report: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def samples(options: Any, command: list[str], folder: Path) -> dict[str, Any]:
     """Embed in all modes."""
+    clock = studies.Clock()
     result: dict[str, Any] = {
         "study": "speech",
         "data": f"espeak-ng: {len(voices.VOICES)} voices, {len(voices.SENTENCES)} sentences",
-        "command": studies.typed(),
+        "command": options.command,
         "machine": studies.machine("Resemblyzer", "librosa"),
         "samples": options.n,
         "threshold": THRESHOLD,
@@ -69,12 +70,13 @@ def samples(options: Any, command: list[str], folder: Path) -> dict[str, Any]:
         report = studies.sample(options, folder / mode, mode, command)
         result["modes"][mode] = described(report, folder / mode)
     result["coverage"] = studies.coverage(options, command)
+    result["minutes"] = clock.minutes()
     return result
 
 
 def main() -> None:
     """Make the speech, sample, time, write."""
-    options = studies.arguments(__doc__.splitlines()[0], 10).parse_args()
+    options = studies.parsed(studies.arguments(__doc__.splitlines()[0], 10))
     path = options.results or HERE / "results.json"
     with studies.Folder(options) as folder:
         waves = folder / "wav"

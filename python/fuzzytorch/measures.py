@@ -404,7 +404,7 @@ def numeric(
     reference : Array, optional
         What digits are counted against; the mean of the samples by default.
     compared : Array, optional
-        The run in mode off, for the bias.
+        The run in mode off: the bias is against it where there is no `reference`.
     alpha : float
         The interval holds with probability 1 - alpha.
 
@@ -470,7 +470,7 @@ def numeric(
             "bits": pooled.point + shift,
             "low": pooled.low + shift,
         }
-    against = compared if compared is not None else reference
+    against = reference if reference is not None else compared
     if against is not None and total.common:
         shifted = total if against is reference else moments(arrays, against)
         result["bias"] = bias(shifted)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -139,7 +140,7 @@ class Sums(unittest.TestCase):
 REPORT = {
     "layers": ["blas", "inst"],
     "isa": "avx2",
-    "totals": {"perturbed": {"flops": 900}, "passed": {"flops": 5}},
+    "totals": {"perturbed": {"calls": 9, "flops": 900}, "passed": {"flops": 5}},
     "instructions": [
         {"operations": {"perturbed": 90, "exact": 7, "left": 5}, "unknown_sites": 3},
         {"operations": None},
@@ -168,6 +169,49 @@ class Tables(unittest.TestCase):
         found = studies.times(options, [sys.executable, "-c", code], ["native"])
         self.assertEqual(found["configurations"]["native"]["seconds"], 2.5)
 
+    def test_a_run_that_was_not_ours_ends_the_study(self) -> None:
+        row = {"library": "/x/libtorch_cpu.so", "sites": 5, "why": None}
+        mine = {**REPORT, "mode": "sr", "instructions": [row]}
+        studies.effective("sr", mine)
+        studies.effective("sr", {**mine, "layers": ["blas"], "instructions": []})
+        for other, told in (
+            ({**mine, "mode": "off"}, "mode off"),
+            ({**mine, "instructions": [{**row, "why": "no plan"}]}, "no plan"),
+            ({**mine, "instructions": [{**row, "sites": 0}]}, "no site"),
+            ({**mine, "instructions": []}, "nothing was perturbed"),
+            (
+                {
+                    **mine,
+                    "layers": ["blas"],
+                    "totals": {"perturbed": {"calls": 0}},
+                    "instructions": [],
+                },
+                "nothing was perturbed",
+            ),
+        ):
+            with self.assertRaisesRegex(SystemExit, told):
+                studies.effective("sr", other)
+
+    def test_times_of_a_run_without_the_library_are_refused(self) -> None:
+        options = studies.arguments("", 1).parse_args(["--rounds", "1"])
+        alone = [sys.executable, "-c", "pass"]
+        with (
+            mock.patch.object(studies, "find_library", lambda: "/dev/null"),
+            self.assertRaisesRegex(SystemExit, "was not loaded"),
+        ):
+            studies.times(options, alone, ["native", "sr"])
+
+    def test_commands_are_those_that_one_types(self) -> None:
+        parser = studies.arguments("", 10)
+        parser.add_argument("--models")
+        parser.add_argument("--epochs", type=int, default=8)
+        script = str(EXAMPLES / "digits" / "study.py")
+        given = "-n 5 --models=a,b -o /tmp/x --scope blas,inst --epochs=8 -j 2 --times"
+        with mock.patch.object(sys, "argv", [script, *given.split()]):
+            found = studies.parsed(parser).command
+        want = "python examples/digits/study.py -n 5 --scope blas,inst"
+        self.assertEqual(found, want)
+
     def test_pages_have_the_tables_of_their_results(self) -> None:
         seen = set()
         for page in tables.pages():
@@ -190,9 +234,11 @@ class Tables(unittest.TestCase):
                 continue
             result = json.loads(file.read_text(encoding="utf-8"))
             self.assertEqual(result["study"], name)
-            self.assertRegex(result["machine"]["commit"], r"^[0-9a-f]{7,}\+?$")
-            self.assertTrue(result["machine"]["packages"]["torch"])
-            self.assertTrue(result["command"].startswith("python examples/"))
+            # A study of several models has a machine and a command for each.
+            for part in result.get("models", {"": result}).values():
+                self.assertRegex(part["machine"]["commit"], r"^[0-9a-f]{7,}\+?$")
+                self.assertTrue(part["machine"]["packages"]["torch"])
+                self.assertTrue(part["command"].startswith("python examples/"))
             self.assertIsNone(re.search(r"/(tmp|root|home)/", file.read_text()), path)
 
     def test_pictures_are_there_and_small(self) -> None:

@@ -122,6 +122,14 @@ class ClosedForm(unittest.TestCase):
         )
         self.assertAlmostEqual(found["bias"]["rms"], 0.5, delta=1e-6)
 
+    def test_bias_is_against_the_reference(self) -> None:
+        values = ladder(8, 2.0**-12)[:, None] * np.array([1.0, 3.0])
+        exact, stock = wrap(np.array([[2.0, 6.0]]))[0], wrap(np.array([[4.0, 12.0]]))[0]
+        found = measures.numeric(wrap(values), 52, exact, stock)
+        self.assertAlmostEqual(found["bias"]["along"], -0.5, delta=1e-12)
+        found = measures.numeric(wrap(values), 52, None, stock)
+        self.assertAlmostEqual(found["bias"]["along"], -0.75, delta=1e-12)
+
     def test_bias_without_the_noise_of_the_mean(self) -> None:
         n, step, shift = 5, 2.0**-10, 2.0**-9
         values = ladder(n, step)[:, None]
