@@ -7,6 +7,7 @@
 #define FZ_BLAS_PARTS_H
 
 #include <string.h>
+#include <xmmintrin.h>
 
 #include "kernels.h"
 
@@ -52,13 +53,32 @@ static inline uint64_t fz_part_word(fz_parts *p, size_t size)
     return w;
 }
 
+/* A task under FTZ and DAZ as its caller has set them: the host sets them for a thread. */
+typedef struct fz_parts_body {
+    void (*body)(void *, int);
+    void *arg;
+    unsigned csr;
+} fz_parts_body;
+
+#define FZ_FLUSHES 0x8040u /* FTZ and DAZ of MXCSR */
+
+static inline void fz_parts_flushing(void *arg, int i)
+{
+    const fz_parts_body *b = arg;
+    const unsigned old = _mm_getcsr();
+    _mm_setcsr((old & ~FZ_FLUSHES) | b->csr);
+    b->body(b->arg, i);
+    _mm_setcsr(old);
+}
+
 /* Run body(arg, 0 .. n-1), shared where that many multiply-adds are worth it. */
 static inline void fz_parts_share(const fz_parts *p, f64 work, void (*body)(void *, int),
                                   void *arg, int n)
 {
     const fz_threads *threads = p->job.threads;
     if (n > 1 && threads && work >= 32768 && threads->max() > 1) {
-        threads->run(body, arg, n);
+        fz_parts_body b = {body, arg, _mm_getcsr() & FZ_FLUSHES};
+        threads->run(fz_parts_flushing, &b, n);
         return;
     }
     for (int i = 0; i < n; i++)

@@ -198,6 +198,8 @@ static void eltwise(const tile *t, const fz_post *p, int nth)
     const enum prism_isa isa = (enum prism_isa)FZ_CAT(ISA, FZ_ISA);
     f32 *sum = fz_panel_sum(fz_workspace()), *room = fz_scratch(FZ_SCRATCH_VECTORS);
     const prism_key key = prism_key_derive(t->job.key, POST_STREAM | (uint64_t)nth);
+    const unsigned old = _mm_getcsr();
+    _mm_setcsr((old & ~(FZ_CSR_FTZ | FZ_CSR_DAZ)) | t->v->ftz);
     for (int i = 0; i < t->rows; i++) {
         fz_array_run r = {.ops = prism_arrays(isa), .n = (size_t)t->cols};
         r.parts = fz_parts_of(fz_kernels_for(isa), &t->job);
@@ -206,6 +208,7 @@ static void eltwise(const tile *t, const fz_post *p, int nth)
                                            (uint64_t)t->col0);
         fz_array_eltwise(&r, p->fn, p->alpha, p->beta, sum + i * NC, room);
     }
+    _mm_setcsr(old);
 }
 
 /* Sums to their places, narrowed where the output is. */

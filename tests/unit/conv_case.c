@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xmmintrin.h>
 
 #include "../../kernels/half.h"
 #include "eltwise_value.h"
@@ -412,6 +413,7 @@ static ptrdiff_t partner(const fz_conv *c, int d, int small, ptrdiff_t x, ptrdif
 /* The post-ops of element i. */
 static f64 reference_posts(const conv_case *k, int t, size_t i, const ptrdiff_t *index, f64 x)
 {
+    const unsigned host = _mm_getcsr();
     for (int q = 0; q < k->c.nposts; q++) {
         const fz_post *p = &k->c.post[q];
         ptrdiff_t at_other[FZ_TENSOR_DIMS];
@@ -426,13 +428,17 @@ static f64 reference_posts(const conv_case *k, int t, size_t i, const ptrdiff_t 
         case FZ_POST_LINEAR: x = plain_fma(1, t, p->alpha, x, p->beta); break;
         case FZ_POST_CLIP: x = x < p->alpha ? p->alpha : x > p->beta ? p->beta : x; break;
         case FZ_POST_ELTWISE:
+            _mm_setcsr(host | plain_csr);
             x = (f64)eltwise_value(p->fn, p->alpha, p->beta, t, (f32)x);
+            _mm_setcsr(host);
             break;
         case FZ_POST_ADD: x = plain_add(1, t, x, at(&p->other, at_other)); break;
         case FZ_POST_SUB: x = plain_add(1, t, x, -at(&p->other, at_other)); break;
         case FZ_POST_DIV:
+            _mm_setcsr(host | plain_csr);
             x = (f64)prism_div_f32((f32)x, (f32)at(&p->other, at_other), PRISM_NEAREST, t,
                                    0);
+            _mm_setcsr(host);
             break;
         case FZ_POST_MUL: x = plain_mul(1, t, x, at(&p->other, at_other)); break;
         }

@@ -5,6 +5,8 @@
 #ifndef NUMBERS_H
 #define NUMBERS_H
 
+#include <xmmintrin.h>
+
 #include "../../kernels/half_rows.h"
 #include "test.h"
 
@@ -30,6 +32,23 @@ static inline f32 get(const fz_tensor *t, ptrdiff_t at)
                  &x);
     return x;
 }
+
+/* Threads of a host that has set FTZ and DAZ in one thread only: tasks begin without. */
+static int unlike_max(void)
+{
+    return 2;
+}
+
+static void unlike_run(void (*body)(void *, int), void *arg, int n)
+{
+    const unsigned old = _mm_getcsr();
+    _mm_setcsr(old & ~0x8040u);
+    for (int i = 0; i < n; i++)
+        body(arg, i);
+    _mm_setcsr(old);
+}
+
+static const fz_threads unlike_threads = {unlike_max, unlike_run};
 
 /* The definition of fz_kernels.narrow, which is quicker. */
 static inline void narrow_row(const f32 *x, ptrdiff_t n, enum fz_type type,

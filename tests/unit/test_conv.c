@@ -17,9 +17,12 @@ static void run(enum prism_isa isa, const fz_job *job, conv_case *k)
 {
     const char *why = fz_conv_refuses(&k->c);
     ck_assert_msg(!why, "%s: refused: %s", k->what, why ? why : "");
-    const unsigned was = _mm_getcsr() & 0xffc0u;
+    const unsigned host = _mm_getcsr(), was = (host | plain_csr) & 0xffc0u;
+    _mm_setcsr(host | plain_csr);
     fz_kernels_for(isa)->conv(job, &k->c);
-    ck_assert_msg((_mm_getcsr() & 0xffc0u) == was, "%s: MXCSR changed", k->what);
+    const unsigned now = _mm_getcsr() & 0xffc0u;
+    _mm_setcsr(host);
+    ck_assert_msg(now == was, "%s: MXCSR changed", k->what);
     for (int bias = 0; bias < 2; bias++) {
         const fz_tensor *out = conv_case_out(k, bias);
         why = out->data ? conv_case_guards(out) : NULL;
@@ -46,10 +49,13 @@ static void one_case(rng *g, uint64_t seed, enum fz_conv_pass pass, int deconv, 
     conv_case k = conv_case_make(g, pass, deconv, big);
     const enum fz_type type = types[rng_below(g, 5)];
     const enum fz_type out_type = rng_below(g, 2) ? type : FZ_F32;
-    const enum shape shape = rng_below(g, 4) ? SHAPE_UNIFORM
-                                             : (enum shape)rng_below(g, SHAPES);
+    const enum shape any = rng_below(g, 4) ? SHAPE_UNIFORM
+                                           : (enum shape)rng_below(g, SHAPES);
     const int strays = rng_below(g, 4) ? 0 : 3, t = precisions[rng_below(g, 6)];
     const enum prism_mode mode = (enum prism_mode)rng_below(g, 4);
+    static const unsigned flushes[] = {0, 0, 0, 0x8000, 0x8040};
+    plain_csr = flushes[rng_below(g, 5)];
+    const enum shape shape = plain_csr && rng_below(g, 2) ? SHAPE_SUBNORMAL : any;
     const uint64_t data = rng_next(g);
     const prism_key key = prism_key_seed(rng_next(g));
 
@@ -66,8 +72,9 @@ static void one_case(rng *g, uint64_t seed, enum fz_conv_pass pass, int deconv, 
                     conv_narrowed(conv_reference(&first, t, bias, i), out->type);
                 const f32 got = conv_element(out, i);
                 ck_assert_msg(same(got, want),
-                              "FZ_TEST_SEED=%llu t=%d %s%s: element %zu: %a, want %a",
-                              (unsigned long long)seed, t, first.what,
+                              "FZ_TEST_SEED=%llu t=%d MXCSR|%x %s%s: element %zu: %a, "
+                              "want %a",
+                              (unsigned long long)seed, t, plain_csr, first.what,
                               bias ? " (gradient of the bias)" : "", i, (f64)got,
                               (f64)want);
             }
@@ -96,6 +103,7 @@ static void one_case(rng *g, uint64_t seed, enum fz_conv_pass pass, int deconv, 
         }
         conv_case_free(&first);
     }
+    plain_csr = 0;
 }
 
 START_TEST(definition)
