@@ -118,6 +118,26 @@ def mri(mask: np.ndarray, maps: dict[str, np.ndarray], path: Path) -> None:
         save(figure, path)
 
 
+def speech(result: dict[str, Any], path: Path) -> None:
+    """Draw how far rounding moves each pair's cosine, beside where the decision is taken."""
+    threshold = result["threshold"]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.4))
+        axes = figure.subplots()
+        for mode, found in result["modes"].items():
+            decision = found["decision"]
+            axes.plot(
+                decision["cosine"], decision["cosine_sd"], ".", label=mode,
+                color=COLOURS[mode], alpha=0.6, markersize=5,
+            )  # fmt: skip
+        axes.axvline(threshold, color="#555555", linewidth=0.8)
+        axes.set_yscale("log")
+        axes.set_xlabel("cosine of a pair (line: the threshold)")
+        axes.set_ylabel("its standard deviation")
+        axes.legend(loc="lower left")
+        save(figure, path)
+
+
 def scale(result: dict[str, Any], path: Path) -> None:
     """Draw bits, time and memory against the number of parameters."""
     models = result["models"]

@@ -522,6 +522,7 @@ def picture(path: str, alt: str, base: str) -> Callable[[], str]:
 PICTURES = {
     "digits": ("examples/digits/curves.svg", "Training curves with envelopes"),
     "mri": ("examples/mri/entropy.png", "Where the votes differ, and by how much"),
+    "speech": ("examples/speech/cosines.svg", "Spread of the pairs' cosines by mode"),
     "scale": ("examples/scale/scale.svg", "Bits, time and memory by size"),
 }
 TABLES: dict[str, Callable[[], str]] = {

@@ -16,6 +16,7 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
+import pictures
 import studies
 import voices
 from embed import THRESHOLD
@@ -34,6 +35,10 @@ def margins(files: list[Path]) -> dict[str, Any]:
         "nearest": studies.digits(float(gap[k])),
         "nearest_in_sd": studies.digits(float(gap[k]) / sd) if sd else None,
         "flipped": int((above != above[0]).any(axis=0).sum()),
+        "cosine": [studies.digits(x, 5) for x in cosines.mean(axis=0).tolist()],
+        "cosine_sd": [
+            studies.digits(x, 3) for x in cosines.std(axis=0, ddof=1).tolist()
+        ],
     }
 
 
@@ -82,7 +87,10 @@ def main() -> None:
         waves = folder / "wav"
         voices.make(waves)
         command = [sys.executable, str(HERE / "embed.py"), str(waves)]
-        result = studies.kept(options, path) or samples(options, command, folder)
+        result = studies.kept(options, path)
+        if result is None:
+            result = samples(options, command, folder)
+            pictures.speech(result, path.with_name("cosines.svg"))
         if options.rounds:
             chosen = ["native", "nearest", *options.modes.split(",")]
             result["time"] = studies.times(options, command, chosen)

@@ -1,8 +1,9 @@
 # The studies of examples/: their packages, their results, the tables made of these.
 # SPDX-License-Identifier: Apache-2.0
 #
-# make studies-setup once; make studies takes one to two hours on two CPUs. STUDIES picks some,
-# STUDY_OPTIONS goes to each (-n 5, --rounds 3, --times: measure times anew only).
+# make studies-setup once; make studies then does all, one after the other (the pages say how
+# long each took). STUDIES picks some; STUDY_OPTIONS goes to each (-n 5; -j 2: samples at a time;
+# --rounds 3; --times: measure times anew only).
 
 PY_STUDIES    ?= .venv-studies/bin/python
 STUDIES       ?= harmonic digits speech mri scale
@@ -10,7 +11,7 @@ STUDY_OPTIONS ?=
 
 .PHONY: studies-setup studies studies-times studies-peers studies-tables $(STUDIES:%=study-%)
 
-studies-setup:
+studies-setup: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 	python3 -m venv .venv-studies
 	.venv-studies/bin/pip install -q -r examples/requirements.txt
 
