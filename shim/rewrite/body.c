@@ -17,25 +17,32 @@ static void registers(insn *out, const ZydisDecodedInstruction *x,
     uint32_t reads = 0, writes = 0, use = 0;
     for (int i = 0; i < x->operand_count; i++) {
         if (o[i].type == ZYDIS_OPERAND_TYPE_REGISTER) {
+            const ZydisRegisterClass class = ZydisRegisterGetClass(o[i].reg.value);
             int v = fz_vector_register(o[i].reg.value);
+            if (class == ZYDIS_REGCLASS_MASK)
+                out->masks |= (uint8_t)(1 << ZydisRegisterGetId(o[i].reg.value));
+            if (v > 15)
+                out->high |= (uint16_t)(1 << (v - 16));
             if (v < 0 || v > 15)
                 continue;
             use |= 1u << v;
-            bool ymm = ZydisRegisterGetClass(o[i].reg.value) == ZYDIS_REGCLASS_YMM;
+            bool ymm = class == ZYDIS_REGCLASS_YMM || class == ZYDIS_REGCLASS_ZMM;
             if (o[i].actions & ZYDIS_OPERAND_ACTION_MASK_READ) {
                 reads |= 1u << v;
                 out->reads256 |= (uint16_t)(ymm << v);
             }
             if (o[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
                 out->changes |= (uint16_t)(1 << v);
-            if (o[i].actions & ZYDIS_OPERAND_ACTION_WRITE) {
+            if (o[i].actions & ZYDIS_OPERAND_ACTION_WRITE)
                 out->kills256 |= (uint16_t)(1 << v);
+            if (o[i].actions & ZYDIS_OPERAND_ACTION_MASK_WRITE)
                 out->writes256 |= (uint16_t)(ymm << v);
-            }
             if (o[i].actions == ZYDIS_OPERAND_ACTION_WRITE)
                 writes |= 1u << v;
         } else if (o[i].type == ZYDIS_OPERAND_TYPE_MEMORY && o[i].mem.index) {
             int v = fz_vector_register(o[i].mem.index);
+            if (v > 15)
+                out->high |= (uint16_t)(1 << (v - 16));
             if (v >= 0 && v < 16) {
                 use |= 1u << v;
                 reads |= 1u << v;
@@ -43,11 +50,12 @@ static void registers(insn *out, const ZydisDecodedInstruction *x,
         }
     }
     out->use = (uint16_t)use;
-    if (x->encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
-        out->kills256 = 0;
+    const bool clears = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX ||
+                        x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
     /* VEX clears what it does not write; legacy code keeps the upper half. */
-    out->writes = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX
-                      ? (uint16_t)(writes & ~reads) : 0;
+    if (!clears)
+        out->kills256 = 0;
+    out->writes = clears ? (uint16_t)(writes & ~reads) : 0;
 }
 
 static void describe(insn *out, const fz_image *im, const ZydisDecodedInstruction *x,
@@ -105,6 +113,7 @@ static void describe(insn *out, const fz_image *im, const ZydisDecodedInstructio
         out->target = at + x->length + (uint64_t)x->raw.disp.value;
     }
     out->x87 = fz_insn_x87(x);
+    out->directed = fz_insn_directed(x);
     if (fz_insn_rounds(x))
         out->kind = SITE;
 }

@@ -15,6 +15,8 @@ enum kind { PLAIN, SITE, NOTHING, JUMP, BRANCH, LAST, BEFORE, BARRIER };
 typedef struct insn {
     uint64_t at, target;
     uint16_t use, writes; /* vector registers; writes: all of it, without reading */
+    uint16_t high;        /* registers 16 to 31 */
+    uint8_t masks;
     uint8_t length, kind, disp_at, condition;
     uint8_t flags_read, flags_set; /* of the six status flags */
     bool no_flags;                 /* calls and returns: flags are dead there */
@@ -22,6 +24,7 @@ typedef struct insn {
     /* Of a site: registers to lend, 0 if it cannot be perturbed, and why not. */
     uint8_t need;
     const char *why;
+    bool directed; /* its encoding says how it rounds */
     bool narrows; /* a scalar from f64 to f32, or to bf16 */
     uint8_t callee; /* of a call: enum fz_callee */
     fz_bf16 bf16;
@@ -70,7 +73,7 @@ typedef struct part {
 
 typedef struct region {
     size_t first, last; /* blocks, last included */
-    unsigned use;
+    unsigned use, high, masks;
     int need;
     bool wide;
 } region;

@@ -43,6 +43,8 @@ void fz_area_constants(uint8_t page[FZ_PAGE])
         {FZ_K_UNBIAS16, UINT64_C(0xffff8001ffff8001)},
         {FZ_K_HALF29, (1u << 28) - 1},
         {FZ_K_SPAN32, 2 * (UINT64_C(0x47efffffe0000000) - (UINT64_C(897) << 52)) - 1},
+        {FZ_K_REAL32, UINT64_C(0x3f8000003f800000)},
+        {FZ_K_REAL64, UINT64_C(0x3ff) << 52},
         {FZ_K_HALF52, (UINT64_C(1) << 51) - 1},
     };
     memset(page, 0, FZ_PAGE);

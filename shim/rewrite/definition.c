@@ -6,6 +6,7 @@
  * code: nothing here may use more than SSE2, allocate, or call the host's libraries. The
  * host's exceptions are masked meanwhile, and its flags stay: prism computes with integers.
  */
+#include "../../prism/wide.h"
 #include "inst.h"
 
 #include <immintrin.h>
@@ -143,6 +144,21 @@ union vector {
     uint64_t u[4];
 };
 
+static enum prism_mode of_conversion(enum prism_mode mode)
+{
+    return mode == PRISM_UD ? PRISM_SR : mode;
+}
+
+static f32 u64_f32(uint64_t x, enum prism_mode mode, int t, uint64_t w)
+{
+    return prism_round_wide_f32((prism_wide){.m = x}, of_conversion(mode), t, w);
+}
+
+static f64 u64_f64(uint64_t x, enum prism_mode mode, int t, uint64_t w)
+{
+    return prism_round_wide_f64((prism_wide){.m = x}, of_conversion(mode), t, w);
+}
+
 static void round_lanes(const fz_inst_site *s, union vector *out, const union vector *a,
                         const union vector *b, const union vector *c, const uint64_t *q)
 {
@@ -150,7 +166,7 @@ static void round_lanes(const fz_inst_site *s, union vector *out, const union ve
     enum prism_mode mode = fz_inst_now.mode;
     int t = s->f64 ? fz_inst_now.t_f64 : fz_inst_now.t_f32;
     /* Conversions under ud follow sr. */
-    int r = prism_word_bits(conversion && mode == PRISM_UD ? PRISM_SR : mode,
+    int r = prism_word_bits(conversion ? of_conversion(mode) : mode,
                             s->f64 ? sizeof(f64) : sizeof(f32), t);
     if (s->op == FZ_INST_F32_F16)
         r = mode == PRISM_NEAREST ? 0 : mode == PRISM_CESTAC ? 1 : 29;
@@ -164,9 +180,18 @@ static void round_lanes(const fz_inst_site *s, union vector *out, const union ve
         case FZ_INST_F32_BF16: out->u32[i] = round_bf16(s, a->u32[i], mode, w); break;
         case FZ_INST_F32_F16: out->h[i] = round_f16(a->f[i], mode, w); break;
         case FZ_INST_F64_F32: out->f[i] = prism_f64_to_f32(a->d[i], mode, t, w); break;
-        case FZ_INST_I32_F32: out->f[i] = prism_i32_to_f32(a->i[i], mode, t, w); break;
-        case FZ_INST_INT_F32: out->f[i] = prism_i64_to_f32(a->q[i], mode, t, w); break;
-        case FZ_INST_INT_F64: out->d[i] = prism_i64_to_f64(a->q[i], mode, t, w); break;
+        case FZ_INST_I32_F32:
+            out->f[i] = s->from_unsigned ? prism_i64_to_f32(a->u32[i], mode, t, w)
+                                         : prism_i32_to_f32(a->i[i], mode, t, w);
+            break;
+        case FZ_INST_INT_F32:
+            out->f[i] = s->from_unsigned ? u64_f32(a->u[i], mode, t, w)
+                                         : prism_i64_to_f32(a->q[i], mode, t, w);
+            break;
+        case FZ_INST_INT_F64:
+            out->d[i] = s->from_unsigned ? u64_f64(a->u[i], mode, t, w)
+                                         : prism_i64_to_f64(a->q[i], mode, t, w);
+            break;
         default:
             if (s->f64)
                 out->d[i] = round_f64(s, a->d[i], b->d[i], c->d[i], w);

@@ -69,7 +69,7 @@ fz_mem fz_mem_of(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *o,
                 .sib = (uint8_t)((x->raw.sib.scale << 6 | x->raw.sib.index << 3 |
                                   x->raw.sib.base) & 255),
                 .disp_size = x->raw.disp.size,
-                .disp = (int32_t)x->raw.disp.value};
+                .disp = (int32_t)o->mem.disp.value}; /* EVEX scales eight bits */
     if (o->mem.base == ZYDIS_REGISTER_RIP) {
         m.rip = true;
         m.target = at + x->length + (uint64_t)x->raw.disp.value;
@@ -121,9 +121,11 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
 {
     fz_class c = fz_insn_class(x->mnemonic);
     bool vex = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+    if (x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX)
+        return fz_written_need(e, x, operand, why);
     *why = NULL;
     if (!vex && x->encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
-        *why = "EVEX encoding";
+        *why = "unknown encoding";
     else if (!vex && e->wide)
         *why = "legacy encoding among 256-bit code";
     else if (x->address_width != 64)
@@ -139,6 +141,11 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
         *why = "unknown form";
     if (*why)
         return 0;
+    return fz_site_need(c) + 1; /* memory operand, or a general register's value */
+}
+
+int fz_site_need(fz_class c)
+{
     int need = 4;
     if (c.op == FZ_INST_FMA && c.f64)
         need = 7 + c.minus_product + 2 * c.minus_addend;
@@ -152,12 +159,12 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
         need++;
     if (c.op == FZ_INST_HADD || c.op == FZ_INST_HSUB)
         need += 2;
-    return need + 1; /* memory operand, or a general register's value */
+    return need;
 }
 
 /* ---- One site --------------------------------------------------------------------------- */
 
-static void round_site(fz_emit *e, site *s)
+void fz_site_round(fz_emit *e, site *s)
 {
     if (e->high)
         fz_evex_round(e, s);
@@ -185,32 +192,32 @@ static void negate(fz_emit *e, int l, int d, int a, int k)
 
 /* cvtsi2sd of the instruction's own operand, which is exact or about to be found out. */
 static void to_f64(fz_emit *e, const ZydisDecodedInstruction *x,
-                   const ZydisDecodedOperand *o, uint64_t at, int d)
+                   const ZydisDecodedOperand *o, uint64_t at, int d, bool from_unsigned)
 {
     const unsigned w = x->operand_width == 64 ? 1u << 8 : 0;
+    const unsigned evex = (from_unsigned ? EV_CVTUSI2SD : EV_CVTSI2SD) | w;
     either(e, OP_PXOR, EV_XORQ, 0, d, d, d);
     if (is_memory(o)) {
         fz_mem m = fz_mem_of(x, o, at);
         if (e->high)
-            fz_evm(e->code, EV_CVTSI2SD | w, 0, d, d, &m);
+            fz_evm(e->code, evex, 0, d, d, &m);
         else
             fz_rrm(e->code, OP_CVTSI2SD | w, 0, d, d, &m);
     } else {
-        either(e, OP_CVTSI2SD | w, EV_CVTSI2SD | w, 0, d, d,
-               ZydisRegisterGetId(o->reg.value));
+        either(e, OP_CVTSI2SD | w, evex, 0, d, d, ZydisRegisterGetId(o->reg.value));
     }
 }
 
 /* An integer of fewer than 53 bits is exact in f64; others are left to the definition. */
-static void from_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
-                         const ZydisDecodedOperand *o, uint64_t at, int temp)
+void fz_site_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
+                     const ZydisDecodedOperand *o, uint64_t at, int temp)
 {
     int y = e->temp[0];
     s->a = s->b = s->c = temp;
     if (x->operand_width != 64) { /* from here on it is a conversion of f64 */
-        to_f64(e, x, o, at, temp);
+        to_f64(e, x, o, at, temp, s->from_unsigned);
         s->op = FZ_INST_F64_F32;
-        round_site(e, s);
+        fz_site_round(e, s);
         return;
     }
     if (is_memory(o))
@@ -218,12 +225,13 @@ static void from_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
     else
         either(e, OP_MOVQ_R, EV_MOVQ_R, 0, temp, 0, ZydisRegisterGetId(o->reg.value));
     if (e->variant == FZ_DEFINITION) {
-        round_site(e, s);
+        fz_site_round(e, s);
         return;
     }
     if (!e->high)
         fz_avx2_step(e);
-    to_f64(e, x, o, at, y); /* while rax, which may lead to the operand, is the host's */
+    /* While rax, which may lead to the operand, is the host's. */
+    to_f64(e, x, o, at, y, s->from_unsigned);
     if (e->high)
         fz_evex_integer(e, s, y);
     else
@@ -234,6 +242,10 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
                   const ZydisDecodedOperand *operand, uint64_t at)
 {
     fz_class c = fz_insn_class(x->mnemonic);
+    if (x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+        fz_written_site(e, x, operand, at);
+        return;
+    }
     bool vex = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
     int last = x->operand_count_visible - 1;
     const char *why;
@@ -257,7 +269,7 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         s.a = s.b = s.c = fz_vector_register(operand[1].reg.value);
         if (is_memory(&operand[0]))
             s.result = loaded;
-        round_site(e, &s);
+        fz_site_round(e, &s);
         if (is_memory(&operand[0])) {
             fz_mem m = fz_mem_of(x, &operand[0], at);
             if (e->high)
@@ -269,19 +281,19 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
     }
     case FZ_INST_INT_F32:
     case FZ_INST_INT_F64:
-        from_integer(e, &s, x, &operand[last], at, loaded);
+        fz_site_integer(e, &s, x, &operand[last], at, loaded);
         return;
     case FZ_INST_F64_F32:
         s.lanes = c.scalar ? 1 : width / 8;
         s.a = s.b = s.c =
             operand_in(e, x, &operand[last], at, c.scalar ? 8 : width, loaded);
-        round_site(e, &s);
+        fz_site_round(e, &s);
         return;
     case FZ_INST_I32_F32:
     case FZ_INST_SQRT:
         s.a = s.b = s.c = operand_later(e, &s, x, &operand[last], at,
                                         c.scalar ? element : width, loaded);
-        round_site(e, &s);
+        fz_site_round(e, &s);
         return;
     case FZ_INST_FMA:
     case FZ_INST_FMA_ALT: {
@@ -304,7 +316,7 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
             s.c = extra;
             s.op = FZ_INST_FMA;
         }
-        round_site(e, &s);
+        fz_site_round(e, &s);
         return;
     }
     default:
@@ -334,7 +346,7 @@ void fz_emit_site(fz_emit *e, const ZydisDecodedInstruction *x,
         s.op = c.op == FZ_INST_HADD ? FZ_INST_ADD : FZ_INST_SUB;
     }
     s.c = s.a;
-    round_site(e, &s);
+    fz_site_round(e, &s);
 }
 
 unsigned fz_emit_widens(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *operand,
@@ -345,6 +357,10 @@ unsigned fz_emit_widens(const ZydisDecodedInstruction *x, const ZydisDecodedOper
     unsigned read = 0;
     *lanes = 0;
     *gives = -1;
+    if (x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX) {
+        *lanes = c.scalar || c.f64 || x->avx.vector_length < 256 ? 1 : 8; /* of the strand */
+        return 0;
+    }
     if (c.f64 || c.op == FZ_INST_NONE || c.op > FZ_INST_I32_F32 ||
         (c.op == FZ_INST_F64_F32 && !c.scalar && !wide))
         return 0;

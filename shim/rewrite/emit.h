@@ -9,12 +9,14 @@
 #include "asm.h"
 #include "insn.h"
 
-/* The two stubs that lead to the definition: functions with VEX code, and without. */
-void fz_emit_stub(fz_code *c, int32_t tls, bool wide);
+/* The stubs that lead to the definition: for functions without 256-bit code, with it, and
+ * where the host uses EVEX code. start: where c lies in the area. */
+enum fz_stub_kind { FZ_STUB_NARROW, FZ_STUB_WIDE, FZ_STUB_EVEX, FZ_STUBS };
+void fz_emit_stub(fz_code *c, int32_t tls, enum fz_stub_kind kind, uint64_t start);
 
 enum {
-    FZ_TEMPS = 10,
-    FZ_HIGH_STATE = 31 /* where the strand lies if registers 16 to 31 are used */
+    FZ_TEMPS = 16,
+    FZ_FREE_STATE = 31 /* where the strand lies if registers 16 to 31 are free */
 };
 
 /* The addition of c10's rounding to bf16 that takes x and its bit (bf16.c). */
@@ -44,6 +46,8 @@ typedef struct fz_slow {
     bool scalar;
     bool flags_saved; /* in rax */
     int stub; /* which one */
+    int state, mask[5]; /* the emitter's */
+    bool lent;
     int load; /* register to load from `mem` first, -1 for none */
     fz_mem mem;
 } fz_slow;
@@ -62,11 +66,14 @@ typedef struct fz_emit {
     bool wide; /* the function has VEX code: 256 bits may be used */
     bool vaes;
     bool high; /* registers 16 to 31 and the masks are free: EVEX */
+    bool lent; /* high: but the host's, so they are saved and given back (lend.c) */
+    int pool[16], pool_n, mask[5]; /* high: what sites may use; mask 0 in line, the others
+                                    * in cold code */
     bool twice; /* high: the strand lies twice in its register, for sites of eight lanes */
     bool keep; /* high: the f64 of a result is used again in this block */
     struct fz_held held[16];
     unsigned oldest;
-    uint64_t stub[2];            /* offsets in the area: narrow, wide */
+    uint64_t stub[FZ_STUBS];     /* offsets in the area */
     int temp[FZ_TEMPS], state;   /* registers lent */
     bool flags_live;
     fz_slow *slow;
@@ -98,6 +105,13 @@ void fz_emit_state_store(fz_emit *e);
 void fz_emit_changed(fz_emit *e, unsigned registers);
 void fz_emit_block(fz_emit *e);
 void fz_emit_pins_load(fz_emit *e);
+
+/* lend.c: can `need` of registers 16 to 31, one for the strand and a mask be lent where the
+ * host uses some? Choose them, all those that are free if it uses none; store or load what
+ * is the host's. */
+bool fz_lend_fits(unsigned high, unsigned masks, int need);
+void fz_lend_choose(fz_emit *e, unsigned high, unsigned masks, int need);
+void fz_lend_all(fz_emit *e, bool store);
 
 /* Registers whose f32 lanes a site widens, how many lanes, and the register that its
  * result, of as many f32 lanes, goes to, or -1. */

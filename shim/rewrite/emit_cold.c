@@ -72,7 +72,10 @@ fz_slow *fz_slow_new(fz_emit *e)
     fz_slow *s = &e->slow[e->slow_n++];
     memset(s, 0, sizeof *s);
     s->load = -1;
-    s->stub = e->wide;
+    s->stub = e->lent ? FZ_STUB_EVEX : e->wide ? FZ_STUB_WIDE : FZ_STUB_NARROW;
+    s->state = e->state;
+    s->lent = e->lent;
+    memcpy(s->mask, e->mask, sizeof s->mask);
     return s;
 }
 
@@ -88,6 +91,7 @@ fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result)
                      .f64 = s->f64,
                      .minus_product = s->minus_product,
                      .minus_addend = s->minus_addend,
+                     .from_unsigned = s->from_unsigned,
                      .legacy = !e->wide};
 }
 
@@ -163,6 +167,9 @@ void fz_emit_cold(fz_emit *e)
     for (size_t i = 0; i < e->slow_n && !c->failed; i++) {
         fz_slow *s = &e->slow[i];
         fz_fix_here(c, s->jump);
+        e->state = s->state;
+        e->lent = s->lent;
+        memcpy(e->mask, s->mask, sizeof e->mask);
         if (s->again) {
             fz_evex_again(e, s);
             fz_jump(c, FZ_FIX_HERE, s->resume);
@@ -214,10 +221,64 @@ static void put_bytes(fz_code *c, const char *hex)
 /* Registers that a C function may change, rax apart. */
 static const uint8_t saved_gpr[] = {1, 2, 6, 7, 8, 9, 10, 11};
 
-void fz_emit_stub(fz_code *c, int32_t tls, bool wide)
+/* An instruction of zmm register v with its place in tls.uppers. */
+static void upper_half(fz_emit *e, unsigned op, int v, int from)
+{
+    fz_code *c = e->code;
+    fz_put(c, 0x64);
+    fz_evex(c, op, 2, v, from, false, false, 0);
+    fz_put(c, (unsigned)(v & 7) << 3 | 4);
+    fz_put(c, 0x25);
+    fz_put32(c, (uint32_t)(TLS(e, uppers) + 32 * v));
+    fz_put(c, 1);
+}
+
+/* testb $bits, tls.in_use; jz to the fix that is returned. */
+static size_t unless_in_use(fz_emit *e, unsigned bits)
+{
+    put_bytes(e->code, "64f60425");
+    fz_put32(e->code, (uint32_t)TLS(e, in_use));
+    fz_put(e->code, bits);
+    return fz_jump_if(e->code, FZ_IF_ZERO, FZ_FIX_BLOB, 0);
+}
+
+/* Where the host uses EVEX code it may have 512 bits in use, or no more than 128, whatever
+ * this function shows (gcc's -fipa-ra); and to load an upper half that is not in use would
+ * put it in use. */
+static void uppers_stay(fz_emit *e)
+{
+    put_bytes(e->code, "b901000000"); /* mov $1, %ecx; xgetbv; mov %rax, tls.in_use */
+    put_bytes(e->code, "0f01d0");
+    fz_mov_tls(e->code, 0x89, 0, TLS(e, in_use));
+    for (int v = 0; v < 16; v++)
+        upper_half(e, EV_EXTRACT256, v, 0);
+}
+
+static void registers_back(fz_emit *e, int l)
+{
+    for (int v = 0; v < 16; v++)
+        fz_rrt(e->code, OP_LOAD, l, v, 0, TLS(e, frame) + 32 * v);
+}
+
+static void uppers_back(fz_emit *e, uint64_t start)
+{
+    enum { YMM = 4, ZMM = 0x40 };
+    fz_code *c = e->code;
+    registers_back(e, 0);
+    const size_t narrow = unless_in_use(e, YMM | ZMM);
+    registers_back(e, 1);
+    const size_t wide = unless_in_use(e, ZMM);
+    for (int v = 0; v < 16; v++)
+        upper_half(e, EV_INSERT256PD, v, v);
+    if (!c->failed)
+        c->fixes[narrow].target = c->fixes[wide].target = start + c->n;
+}
+
+void fz_emit_stub(fz_code *c, int32_t tls, enum fz_stub_kind kind, uint64_t start)
 {
     fz_emit at = {.code = c, .tls = tls};
     fz_emit *e = &at;
+    const int wide = kind != FZ_STUB_NARROW;
     /* rax: the site; the host's is in tls.rax. Below the red zone the stack is ours. */
     fz_mov_tls(c, 0x89, 4, TLS(e, rsp));
     put_bytes(c, "488d642480"); /* lea -128(%rsp), %rsp */
@@ -228,15 +289,19 @@ void fz_emit_stub(fz_code *c, int32_t tls, bool wide)
         fz_mov_tls(c, 0x89, saved_gpr[i], TLS(e, gpr) + 8 * (int32_t)i);
     for (int v = 0; v < 16; v++)
         fz_rrt(c, OP_STORE, wide, v, 0, TLS(e, frame) + 32 * v);
+    put_bytes(c, "4889c7"); /* mov %rax, %rdi */
+    if (kind == FZ_STUB_EVEX)
+        uppers_stay(e);
     if (wide)
         put_bytes(c, "c5f877"); /* vzeroupper */
     put_bytes(c, "4883e4c0fc"); /* and $-64, %rsp; cld */
-    put_bytes(c, "4889c7");       /* mov %rax, %rdi */
-    put_bytes(c, "ff15");         /* call *table(%rip) */
+    put_bytes(c, "ff15");       /* call *table(%rip) */
     fz_put_fix(c, FZ_FIX_BLOB, FZ_AREA_DEFINITION, 0);
     fz_mov_tls(c, 0x89, 0, TLS(e, back));
-    for (int v = 0; v < 16; v++)
-        fz_rrt(c, OP_LOAD, wide, v, 0, TLS(e, frame) + 32 * v);
+    if (kind == FZ_STUB_EVEX)
+        uppers_back(e, start);
+    else
+        registers_back(e, wide);
     for (size_t i = 0; i < sizeof saved_gpr; i++)
         fz_mov_tls(c, 0x8b, saved_gpr[i], TLS(e, gpr) + 8 * (int32_t)i);
     put_bytes(c, "64ff3425"); /* pushq tls.flags; popfq */

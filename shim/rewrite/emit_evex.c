@@ -16,8 +16,13 @@
  */
 #include "site.h"
 
+/* Masks, and where the strand lies. */
+#define TEST (e->mask[0])
+#define OTHER (e->mask[1])
+#define THIRD (e->mask[2])
+#define FZ_HIGH_STATE (e->state)
+
 enum {
-    TEST = 1, OTHER = 2, THIRD = 3, /* masks */
     /* Places in the frame beyond the library's registers. */
     IN_STATE = 16, IN_OPERAND = 17, IN_RESULT = 20
 };
@@ -86,7 +91,8 @@ static uint8_t place(int reg, int operand)
 
 static void describe(fz_emit *e, fz_slow *w, const site *s)
 {
-    w->site = fz_slow_site(e, s, s->scalar || s->result >= 16 ? IN_RESULT : s->result);
+    w->site = fz_slow_site(e, s, s->scalar || s->result >= 16 || e->lent ? IN_RESULT
+                                                                         : s->result);
     w->site.a = place(s->a, 0);
     w->site.b = place(s->b, 1);
     w->site.c = place(s->c, 2);
@@ -128,8 +134,8 @@ void fz_evex_resume(fz_emit *e, const fz_slow *s)
     if (s->scalar) {
         fz_evt(e->code, s->f64 ? EV_MOVSD : EV_MOVSS, 0, s->tmp, 0, in);
         ev(e, s->f64 ? EV_MOVSD : EV_MOVSS, 0, s->result, s->merge, s->tmp);
-    } else if (s->result >= 16) {
-        fz_evt(e->code, EV_LOADPS, 1, s->result, 0, in);
+    } else if (s->result >= 16 || s->lent) {
+        fz_evt(e->code, EV_LOADPS, s->result >= 16 || s->bytes == 32, s->result, 0, in);
     }
     if (s->wide)
         fz_evex_again(e, s);
@@ -139,7 +145,7 @@ void fz_evex_resume(fz_emit *e, const fz_slow *s)
 /* The same of an fma of f64: its result may be zero, its product if a factor is. */
 static void zeros_of_fma(fz_emit *e, const fz_slow *s)
 {
-    enum { BAD = OTHER, PRODUCT = THIRD, FACTORS = 4, NOT_ZERO = 5 };
+    const int BAD = OTHER, PRODUCT = THIRD, FACTORS = e->mask[3], NOT_ZERO = e->mask[4];
     const int reg[2] = {s->s, s->u}, out[2] = {BAD, PRODUCT};
     fz_code *c = e->code;
     for (int i = 0; i < 2; i++) {
@@ -157,6 +163,7 @@ static void zeros_of_fma(fz_emit *e, const fz_slow *s)
     fz_rrr(c, OP_KORB, 1, BAD, BAD, PRODUCT);
     fz_rrr(c, OP_KANDB, 1, BAD, BAD, TEST);
     fz_rrr(c, OP_KORTESTB, 0, BAD, 0, BAD);
+    fz_lend_masks(e, OP_KLOAD);
     fz_jump_if(c, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
 }
 
@@ -164,6 +171,7 @@ static void zeros_of_fma(fz_emit *e, const fz_slow *s)
 void fz_evex_zeros(fz_emit *e, const fz_slow *s)
 {
     fz_code *c = e->code;
+    fz_lend_masks(e, OP_KSTORE);
     if (s->f64 && s->site.op == FZ_INST_FMA) {
         zeros_of_fma(e, s);
         return;
@@ -186,6 +194,7 @@ void fz_evex_zeros(fz_emit *e, const fz_slow *s)
     }
     fz_rrr(c, OP_KANDNB, 1, OTHER, OTHER, TEST);
     fz_rrr(c, OP_KORTESTB, 0, OTHER, 0, OTHER);
+    fz_lend_masks(e, OP_KLOAD);
     fz_jump_if(c, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
 }
 
@@ -207,7 +216,7 @@ static int widened(fz_emit *e, const site *s, int l, int x, int t)
 {
     if (x < 16 && s->op != FZ_INST_I32_F32 && e->held[x].at && e->held[x].lanes >= s->lanes)
         return e->held[x].at;
-    unsigned op = s->op == FZ_INST_I32_F32 ? EV_CVTDQ2PD
+    unsigned op = s->op == FZ_INST_I32_F32 ? (s->from_unsigned ? EV_CVTUDQ2PD : EV_CVTDQ2PD)
                   : s->scalar              ? EV_CVTSS2SD : EV_CVTPS2PD;
     if (x == s->load)
         fz_evm(e->code, op, l, t, s->scalar ? FZ_HIGH_STATE : 0, &s->mem);
@@ -315,7 +324,7 @@ static void narrow(fz_emit *e, int l, int result, int x, int t)
 static void sr_f32(fz_emit *e, const site *s)
 {
     const struct fz_held *pin = &e->held[s->result & 15];
-    bool pinned = pin->pinned && pin->lanes == s->lanes;
+    bool pinned = s->result < 16 && pin->pinned && pin->lanes == s->lanes;
     int x = pinned ? pin->at : e->temp[0], t = e->temp[3];
     int l = s->op == FZ_INST_F64_F32 && !s->scalar ? s->l
             : s->scalar                            ? 0 : s->lanes == 8 ? 2 : 1;
@@ -348,7 +357,7 @@ static void sr_f32(fz_emit *e, const site *s)
         fz_flags_restore(e);
     if (!pinned)
         fz_emit_changed(e, 1u << s->result);
-    if (!pinned && keep && !e->held[s->result].pinned)
+    if (!pinned && keep && s->result < 16 && !e->held[s->result].pinned)
         e->held[s->result] = (struct fz_held){(int8_t)x, (uint8_t)s->lanes, false};
 }
 
@@ -557,8 +566,13 @@ void fz_evex_integer(fz_emit *e, site *s, int y)
     int t = e->temp[2];
     step(e);
     fz_flags_save(e);
-    ev_whole(e, EV_ADDQ, 0, t, s->a, FZ_K_TWO52);
-    ev_whole(e, EV_TESTMQ, 0, TEST, t, FZ_K_HIGH11);
+    if (s->from_unsigned) {
+        ev_shift(e, EV_SHIFTQ, 2, 0, t, s->a, 53);
+        ev(e, EV_TESTMQ, 0, TEST, t, t);
+    } else {
+        ev_whole(e, EV_ADDQ, 0, t, s->a, FZ_K_TWO52);
+        ev_whole(e, EV_TESTMQ, 0, TEST, t, FZ_K_HIGH11);
+    }
     s->load = -1;
     fz_slow *w = leave(e, s, 0);
     describe(e, w, s);

@@ -48,17 +48,31 @@
 #define EV_UNPCKLPD FZ_OP(1, 1, 1, 0x14)
 #define EV_UNPCKHPD FZ_OP(1, 1, 1, 0x15)
 #define EV_SHUFPS FZ_OP(1, 0, 0, 0xc6)
+#define EV_LOADPD FZ_OP(1, 1, 1, 0x10)
+#define EV_MOV16 FZ_OP(1, 3, 1, 0x6f)
+#define EV_MOVQ FZ_OP(1, 2, 1, 0x7e)
+#define EV_BROADCASTD FZ_OP(2, 1, 0, 0x58)
+#define EV_BROADCASTQ FZ_OP(2, 1, 1, 0x59)
+#define EV_CVTUDQ2PD FZ_OP(1, 2, 0, 0x7a)
+#define EV_CVTUSI2SD FZ_OP(1, 3, 0, 0x7b)
+#define EV_EXTRACT256 FZ_OP(3, 1, 1, 0x1b)
+#define EV_INSERT128PS FZ_OP(3, 1, 0, 0x18)
+#define EV_INSERT256PS FZ_OP(3, 1, 0, 0x1a)
+#define EV_INSERT256PD FZ_OP(3, 1, 1, 0x1a)
 
 /* Masks are written in VEX. */
 #define OP_KORTESTB FZ_OP(1, 1, 0, 0x98)
 #define OP_KANDB FZ_OP(1, 1, 0, 0x41)
 #define OP_KANDNB FZ_OP(1, 1, 0, 0x42)
 #define OP_KORB FZ_OP(1, 1, 0, 0x45)
+#define OP_KLOAD FZ_OP(1, 0, 1, 0x90)
+#define OP_KSTORE FZ_OP(1, 0, 1, 0x91)
 
 /* How an EVEX form is used. */
 enum {
-    EV_NO_FLAGS = 8 /* all exceptions suppressed; or a broadcast element of memory */
-    /* below it: the mask register */
+    EV_NO_FLAGS = 8, /* all exceptions suppressed; or a broadcast element of memory */
+    EV_ZEROING = 16
+    /* below them: the mask register */
 };
 
 /* l: 0, 1, 2 for 128, 256, 512 bits. x and b: the bits that extend a memory operand, or
@@ -70,7 +84,8 @@ static inline void fz_evex(fz_code *c, unsigned op, int l, int reg, int v, bool 
     fz_put(c, (unsigned)!(reg & 8) << 7 | (unsigned)!x << 6 | (unsigned)!b << 5 |
                   (unsigned)!(reg & 16) << 4 | op >> 12);
     fz_put(c, (op >> 8 & 1) << 7 | (~(unsigned)v & 15) << 3 | 4 | (op >> 10 & 3));
-    fz_put(c, (unsigned)l << 5 | (how & EV_NO_FLAGS ? 16u : 0) |
+    fz_put(c, (how & EV_ZEROING ? 128u : 0) | (unsigned)l << 5 |
+                  (how & EV_NO_FLAGS ? 16u : 0) |
                   (unsigned)!(v & 16) << 3 | (unsigned)(how & 7));
     fz_put(c, op & 255);
 }
@@ -102,13 +117,14 @@ static inline void fz_evt(fz_code *c, unsigned op, int l, int reg, int v, int32_
 
 /* With an operand of the library's. A displacement of eight bits would be scaled: here it
  * always has 32. */
-static inline void fz_evm(fz_code *c, unsigned op, int l, int reg, int v, const fz_mem *m)
+static inline void fz_evm_how(fz_code *c, unsigned op, int l, int reg, int v,
+                              const fz_mem *m, int how)
 {
     const bool no_base = m->modrm >> 6 == 0 && m->has_sib && (m->sib & 7) == 5;
     unsigned modrm = (m->modrm & 0xc7u) | (unsigned)(reg & 7) << 3;
     if (m->segment)
         fz_put(c, m->segment);
-    fz_evex(c, op, l, reg, v, m->x, m->b, 0);
+    fz_evex(c, op, l, reg, v, m->x, m->b, how);
     if (m->disp_size == 8 && !no_base)
         modrm = (modrm & 0x3f) | 0x80;
     fz_put(c, modrm);
@@ -118,6 +134,11 @@ static inline void fz_evm(fz_code *c, unsigned op, int l, int reg, int v, const 
         fz_put_fix(c, FZ_FIX_DATA, m->target, 0);
     else if (m->disp_size)
         fz_put32(c, (uint32_t)m->disp);
+}
+
+static inline void fz_evm(fz_code *c, unsigned op, int l, int reg, int v, const fz_mem *m)
+{
+    fz_evm_how(c, op, l, reg, v, m, 0);
 }
 
 #endif

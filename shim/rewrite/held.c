@@ -15,9 +15,9 @@ static bool is_free(const fz_emit *e, int r)
 void fz_evex_lend(fz_emit *e, int need)
 {
     int n = 0;
-    for (int r = 16; r < FZ_HIGH_STATE && n < need; r++)
-        if (is_free(e, r))
-            e->temp[n++] = r;
+    for (int i = 0; i < e->pool_n && n < need; i++)
+        if (is_free(e, e->pool[i]))
+            e->temp[n++] = e->pool[i];
     for (int i = 0; i < 16 && n < need; i++) {
         struct fz_held *h = &e->held[e->oldest++ % 16];
         if (h->at && !h->pinned) {

@@ -7,10 +7,12 @@
  * -fipa-ra) may keep something there over the call. So they are not free in what a function
  * with EVEX code calls, or one that was not decoded and may hold such, nor in what that
  * calls in turn. Calls through a table or a pointer lead to code that the compiler
- * cannot have seen.
+ * cannot have seen. A jump into the middle of a function leads between it and the part that
+ * gcc split off, which share their registers. In functions with EVEX code themselves, and in
+ * those found here, what a site takes is lent (lend.c).
  *
- * Every byte that might begin a call, or a jump, to the start of a function counts as one:
- * too many are marked at the worst.
+ * Every byte that might begin a call or a jump counts as one: too many are marked at the
+ * worst.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +23,13 @@ typedef struct list {
     size_t *at, n;
 } list;
 
-static void add(fz_image *im, list *l, uint64_t target)
+static void add(fz_image *im, list *l, uint64_t target, bool jump)
 {
     if (target < im->text_lo || target >= im->text_hi || !fz_image_leader(im, target))
         return; /* most bytes that look like a call */
     const fz_function *at = fz_image_function(im, target);
     fz_function *f = at ? &im->functions[at - im->functions] : NULL;
-    if (!f || f->lo != target || f->low)
+    if (!f || (f->lo != target && !jump) || f->low)
         return;
     f->low = true;
     l->at[l->n++] = (size_t)(f - im->functions);
@@ -47,11 +49,11 @@ static void callees(fz_image *im, const fz_function *f, list *l)
     for (size_t i = 0; p && i + 2 <= n; i++) {
         uint64_t at = f->lo + i;
         if ((p[i] == 0xe8 || p[i] == 0xe9) && i + 5 <= n)
-            add(im, l, displaced(p + i + 1, at + 5));
+            add(im, l, displaced(p + i + 1, at + 5), p[i] == 0xe9);
         else if (p[i] == 0x0f && p[i + 1] >> 4 == 8 && i + 6 <= n)
-            add(im, l, displaced(p + i + 2, at + 6));
+            add(im, l, displaced(p + i + 2, at + 6), true);
         else if (p[i] == 0xeb || p[i] >> 4 == 7)
-            add(im, l, at + 2 + (uint64_t)(int64_t)(int8_t)p[i + 1]);
+            add(im, l, at + 2 + (uint64_t)(int64_t)(int8_t)p[i + 1], true);
     }
 }
 

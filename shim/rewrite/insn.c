@@ -30,14 +30,15 @@
     case ZYDIS_MNEMONIC_V##m##231##type:
 
 #define FUSED(m, p, a) \
-    ORDERS(m, PS) return (fz_class){FZ_INST_FMA, false, false, p, a, false}; \
-    ORDERS(m, PD) return (fz_class){FZ_INST_FMA, true, false, p, a, false}; \
-    ORDERS(m, SS) return (fz_class){FZ_INST_FMA, false, true, p, a, false}; \
-    ORDERS(m, SD) return (fz_class){FZ_INST_FMA, true, true, p, a, false};
+    ORDERS(m, PS) return (fz_class){FZ_INST_FMA, false, false, p, a, .quads = false}; \
+    ORDERS(m, PD) return (fz_class){FZ_INST_FMA, true, false, p, a, .quads = false}; \
+    ORDERS(m, SS) return (fz_class){FZ_INST_FMA, false, true, p, a, .quads = false}; \
+    ORDERS(m, SD) return (fz_class){FZ_INST_FMA, true, true, p, a, .quads = false};
 
 #define ALTERNATING(m, odd) \
-    ORDERS(m, PS) return (fz_class){FZ_INST_FMA_ALT, false, false, false, false, odd}; \
-    ORDERS(m, PD) return (fz_class){FZ_INST_FMA_ALT, true, false, false, false, odd};
+    ORDERS(m, PS) return (fz_class){.op = FZ_INST_FMA_ALT, .odd_minus = (odd)}; \
+    ORDERS(m, PD) \
+        return (fz_class){.op = FZ_INST_FMA_ALT, .f64 = true, .odd_minus = (odd)};
 
 fz_class fz_insn_class(ZydisMnemonic m)
 {
@@ -71,6 +72,24 @@ fz_class fz_insn_class(ZydisMnemonic m)
     case ZYDIS_MNEMONIC_VCVTSI2SD:
         return (fz_class){.op = FZ_INST_INT_F64, .f64 = true, .scalar = true};
     case ZYDIS_MNEMONIC_VCVTPS2PH: return (fz_class){.op = FZ_INST_F32_F16};
+    case ZYDIS_MNEMONIC_VCVTUDQ2PS:
+        return (fz_class){.op = FZ_INST_I32_F32, .from_unsigned = true};
+    case ZYDIS_MNEMONIC_VCVTUSI2SS:
+        return (fz_class){.op = FZ_INST_INT_F32, .scalar = true, .from_unsigned = true};
+    case ZYDIS_MNEMONIC_VCVTUSI2SD:
+        return (fz_class){
+            .op = FZ_INST_INT_F64, .f64 = true, .scalar = true, .from_unsigned = true};
+    case ZYDIS_MNEMONIC_VCVTQQ2PS:
+    case ZYDIS_MNEMONIC_VCVTUQQ2PS:
+        return (fz_class){.op = FZ_INST_INT_F32,
+                          .quads = true,
+                          .from_unsigned = m == ZYDIS_MNEMONIC_VCVTUQQ2PS};
+    case ZYDIS_MNEMONIC_VCVTQQ2PD:
+    case ZYDIS_MNEMONIC_VCVTUQQ2PD:
+        return (fz_class){.op = FZ_INST_INT_F64,
+                          .f64 = true,
+                          .quads = true,
+                          .from_unsigned = m == ZYDIS_MNEMONIC_VCVTUQQ2PD};
     default: return (fz_class){.op = FZ_INST_NONE};
     }
 }
@@ -78,7 +97,7 @@ fz_class fz_insn_class(ZydisMnemonic m)
 bool fz_insn_rounds(const ZydisDecodedInstruction *x)
 {
     fz_class c = fz_insn_class(x->mnemonic);
-    if (c.op == FZ_INST_INT_F64 && x->operand_width != 64)
+    if (c.op == FZ_INST_INT_F64 && !c.quads && x->operand_width != 64)
         return false; /* 32 bits fit */
     return c.op != FZ_INST_NONE;
 }
@@ -86,12 +105,13 @@ bool fz_insn_rounds(const ZydisDecodedInstruction *x)
 unsigned fz_insn_operations(const ZydisDecodedInstruction *x)
 {
     const fz_class c = fz_insn_class(x->mnemonic);
-    const bool wide = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && x->raw.vex.L;
-    const unsigned bytes = wide ? 32 : 16, each = c.op == FZ_INST_FMA ||
-                                                  c.op == FZ_INST_FMA_ALT ? 2 : 1;
+    const bool vex = x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+    const bool evex = x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX;
+    const unsigned bytes = evex ? x->avx.vector_length / 8 : vex && x->raw.vex.L ? 32 : 16;
+    const unsigned each = c.op == FZ_INST_FMA || c.op == FZ_INST_FMA_ALT ? 2 : 1;
     if (c.scalar)
         return each;
-    return bytes / (c.f64 || c.op == FZ_INST_F64_F32 ? 8 : 4) * each;
+    return bytes / (c.f64 || c.quads || c.op == FZ_INST_F64_F32 ? 8 : 4) * each;
 }
 
 bool fz_insn_x87(const ZydisDecodedInstruction *x)
@@ -118,6 +138,12 @@ bool fz_insn_x87(const ZydisDecodedInstruction *x)
     case ZYDIS_MNEMONIC_FSQRT: return true;
     default: return false;
     }
+}
+
+bool fz_insn_directed(const ZydisDecodedInstruction *x)
+{
+    return x->encoding == ZYDIS_INSTRUCTION_ENCODING_EVEX &&
+           x->avx.rounding.mode != ZYDIS_ROUNDING_MODE_INVALID;
 }
 
 bool fz_insn_counts(const ZydisDecodedInstruction *x)

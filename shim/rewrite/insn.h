@@ -14,6 +14,8 @@ typedef struct fz_class {
     bool f64, scalar; /* type of the operands of arithmetic */
     bool minus_product, minus_addend; /* of an fma */
     bool odd_minus;   /* FMA_ALT: the odd lanes subtract (fmsubadd), else the even ones */
+    bool from_unsigned; /* of a conversion from integers */
+    bool quads;       /* packed integers of 64 bits */
 } fz_class;
 
 /* FZ_INST_NONE for whatever does not round. */
@@ -21,6 +23,9 @@ fz_class fz_insn_class(ZydisMnemonic m);
 
 /* Does it round? What counts as a floating-point operation in the report. */
 bool fz_insn_rounds(const ZydisDecodedInstruction *x);
+
+/* Does its encoding say how it rounds ({rn-sae} and others)? Then it stays exact. */
+bool fz_insn_directed(const ZydisDecodedInstruction *x);
 
 /* Does x87 arithmetic, which is never moved; one of both, for the scan. */
 bool fz_insn_x87(const ZydisDecodedInstruction *x);

@@ -53,6 +53,8 @@ static void measure_sites(worker *w)
         if (i->bf16.site || !fz_body_site(w, k, &x, o))
             continue;
         fz_class c = fz_insn_class(x.mnemonic);
+        if (i->directed)
+            continue;
         i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
         i->narrows = c.op == FZ_INST_F64_F32 && c.scalar;
         int lanes, gives;
@@ -64,10 +66,11 @@ static void measure_sites(worker *w)
     }
 }
 
-/* How a Python number enters torch: drawn anew at each call it would shift whole tensors. */
+/* An instruction that says itself how it rounds; and how a Python number enters torch: drawn
+ * anew at each call it would shift whole tensors. */
 static bool stays_exact(const worker *w, const block *b, const insn *i)
 {
-    return w->rq->numbers && i->narrows && (w->scalar || !b->loop);
+    return i->directed || (w->rq->numbers && i->narrows && (w->scalar || !b->loop));
 }
 
 void fz_move_one(worker *w, const block *b, size_t k)
@@ -145,14 +148,21 @@ bool fz_move_eight(const worker *w, size_t first, size_t last)
     return false;
 }
 
+/* What the host uses of registers 16 to 31 and the masks. */
+typedef struct loan {
+    unsigned high, masks;
+} loan;
+
 /* Instructions first .. of a block that can share lent registers: returns the last site's
  * index, *use and *need. */
 static size_t group(worker *w, const block *b, size_t first, int first_need, unsigned *use,
-                    int *need)
+                    int *need, loan *lent)
 {
     size_t last = first;
     unsigned u = w->insns[first].use;
+    unsigned high = w->insns[first].high, masks = w->insns[first].masks;
     int n = first_need;
+    *lent = (loan){high, masks};
     *use = u;
     *need = n;
     for (size_t k = first + 1; k < b->last; k++) {
@@ -161,13 +171,18 @@ static size_t group(worker *w, const block *b, size_t first, int first_need, uns
             break;
         int mine = i->need;
         u |= i->use;
+        high |= i->high;
+        masks |= i->masks;
         n = mine > n ? mine : n;
         if (!w->emit.high && 16 - __builtin_popcount(u) < n + 1)
+            break;
+        if (w->emit.lent && !fz_lend_fits(high, masks, n))
             break;
         if (mine) {
             last = k;
             *use = u;
             *need = n;
+            *lent = (loan){high, masks};
         }
     }
     return last;
@@ -224,6 +239,14 @@ static size_t where_to_ask(const worker *w, const block *b)
     return b->first;
 }
 
+/* Registers 16 to 31 hold nothing of the group's then, if they are the host's. */
+static void give_back(worker *w)
+{
+    fz_lend_all(&w->emit, false);
+    if (w->emit.lent)
+        memset(w->emit.held, 0, sizeof w->emit.held);
+}
+
 static void move_block(worker *w, const block *b, bool exact)
 {
     bool rounds = false;
@@ -253,7 +276,8 @@ static void move_block(worker *w, const block *b, bool exact)
         }
         unsigned use;
         int regs[16];
-        size_t last = group(w, b, k, need, &use, &need);
+        loan host;
+        size_t last = group(w, b, k, need, &use, &need, &host);
         unsigned dead = fz_live_dead(w, b, last, use);
         w->emit.wide = fz_live_wide(w, b, k, last);
         if (!w->emit.high) {
@@ -261,12 +285,18 @@ static void move_block(worker *w, const block *b, bool exact)
             fz_move_lend(w, regs, need);
             fz_move_save(w, regs, need + 1, dead, OP_STORE);
         }
+        if (w->emit.high) {
+            fz_lend_choose(&w->emit, host.high, host.masks, need);
+            fz_lend_all(&w->emit, true);
+        }
         w->emit.twice = fz_move_eight(w, k, last + 1);
         fz_emit_state_load(&w->emit);
         for (; k <= last; k++)
             fz_move_one(w, b, k);
         fz_emit_state_store(&w->emit);
-        if (!w->emit.high)
+        if (w->emit.high)
+            give_back(w);
+        else
             fz_move_save(w, regs, need + 1, dead, OP_LOAD);
         w->emit.wide = w->wide;
     }
@@ -314,12 +344,13 @@ void fz_move_function(worker *w, const fz_function *f)
 {
     part *out = w->out;
     out->counts.functions++;
-    if (f->refused || f->evex || !fz_body_split(w, f)) {
+    const bool evex = f->evex && !w->rq->avx512;
+    if (f->refused || evex || !fz_body_split(w, f)) {
         out->counts.refused_functions++;
         out->counts.sites += f->fp;
         fz_plan_left(&out->counts,
                    f->refused ? f->refused
-                   : f->evex  ? "function with EVEX code"
+                   : evex     ? "function with EVEX code"
                               : "undecodable function",
                    f->fp);
         return;
@@ -330,12 +361,18 @@ void fz_move_function(worker *w, const fz_function *f)
             out->counts.sites++;
             fz_plan_left(&out->counts, "x87", 1);
         }
-    w->wide = f->vex && fz_live_ymm(w, 0, w->insn_n);
+    w->wide = (f->vex || f->evex) && fz_live_ymm(w, 0, w->insn_n);
     w->emit.wide = w->wide;
     /* What rounds to bf16 has code for AVX2. */
     const bool bf16 = f->rounds16 && fz_bf16_find(w);
-    w->emit.high = w->rq->avx512 && !f->low && !bf16;
-    w->emit.state = w->emit.high ? FZ_HIGH_STATE : 0;
+    w->emit.high = w->rq->avx512 && (f->evex || !bf16);
+    for (size_t k = 0; k < w->insn_n && f->evex && bf16; k++)
+        if (w->insns[k].need && w->insns[k].bf16.site) {
+            w->insns[k].need = 0;
+            w->insns[k].why = "rounding to bf16 among EVEX code";
+        }
+    w->emit.lent = w->emit.high && (f->evex || f->low);
+    fz_lend_choose(&w->emit, 0, 0, 0);
     w->emit.oldest = 0; /* not whatever this worker did before */
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots

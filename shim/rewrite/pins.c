@@ -78,13 +78,13 @@ void fz_pins_choose(const worker *w, const region *r, struct fz_held held[16])
     for (int v = 0; v < 16; v++)
         lanes[v] = best_lanes(&all[v], &worth[v]);
     /* From the top down; what is left serves the sites. */
-    for (int at = 30; at - 16 >= r->need; at--) {
+    for (int k = w->emit.pool_n; k-- > r->need;) {
         int best = -1;
         for (int v = 0; v < 16; v++)
             if (worth[v] > 0 && !held[v].at && (best < 0 || worth[v] > worth[best]))
                 best = v;
         if (best < 0)
             break;
-        held[best] = (struct fz_held){(int8_t)at, (uint8_t)lanes[best], true};
+        held[best] = (struct fz_held){(int8_t)w->emit.pool[k], (uint8_t)lanes[best], true};
     }
 }

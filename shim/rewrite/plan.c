@@ -39,7 +39,7 @@ typedef struct shared {
     const fz_plan_request *rq;
     part *parts;
     size_t part_n;
-    uint64_t stub[2];
+    uint64_t stub[FZ_STUBS];
     atomic_size_t next, done;
 } shared;
 
@@ -49,8 +49,8 @@ static void *work(void *arg)
     const fz_plan_request *rq = s->rq;
     worker w = {.rq = rq};
     ZydisDecoderInit(&w.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    w.emit = (fz_emit){.variant = rq->variant, .tls = rq->tls, .vaes = rq->vaes,
-                       .stub = {s->stub[0], s->stub[1]}};
+    w.emit = (fz_emit){.variant = rq->variant, .tls = rq->tls, .vaes = rq->vaes};
+    memcpy(w.emit.stub, s->stub, sizeof s->stub);
     for (size_t i; (i = atomic_fetch_add(&s->next, 1)) < s->part_n;) {
         part *p = w.out = &s->parts[i];
         p->first = i * RUN;
@@ -99,10 +99,10 @@ const char *fz_plan_make(fz_plan *plan, const fz_plan_request *rq)
     memset(plan, 0, sizeof *plan);
     fz_code stub = {0};
     shared s = {.rq = rq};
-    s.stub[0] = FZ_AREA_STUBS;
-    fz_emit_stub(&stub, rq->tls, false);
-    s.stub[1] = FZ_AREA_STUBS + stub.n;
-    fz_emit_stub(&stub, rq->tls, true);
+    for (int i = 0; i < FZ_STUBS; i++) {
+        s.stub[i] = FZ_AREA_STUBS + stub.n;
+        fz_emit_stub(&stub, rq->tls, (enum fz_stub_kind)i, FZ_AREA_STUBS);
+    }
     s.part_n = (rq->image->count + RUN - 1) / RUN;
     s.parts = calloc(s.part_n ? s.part_n : 1, sizeof *s.parts);
     const char *why = s.parts && !stub.failed ? NULL : "no memory for a plan";

@@ -28,7 +28,7 @@ static bool entered(const worker *w, const region *r, size_t i)
  * a block that belongs to another. */
 static bool fits(worker *w, region *r)
 {
-    r->use = 0;
+    r->use = r->high = r->masks = 0;
     r->need = 0;
     r->wide = false;
     if (w->blocks[r->last].hi - w->blocks[r->first].lo > REGION_BYTES)
@@ -44,12 +44,15 @@ static bool fits(worker *w, region *r)
             if (x->kind == BARRIER)
                 return false;
             r->use |= x->use;
+            r->high |= x->high;
+            r->masks |= x->masks;
             r->need = n > r->need ? n : r->need;
         }
         r->wide |= fz_live_wide(w, b, b->first, b->last - 1);
     }
     if (w->emit.high)
-        return r->need > 0;
+        return r->need > 0 &&
+               (!w->emit.lent || fz_lend_fits(r->high, r->masks, r->need));
     if (!r->need || 16 - __builtin_popcount(r->use) < r->need + 1)
         return false;
     /* To load the state as ymm where the loop may end without having used any would leave
@@ -92,7 +95,9 @@ void fz_region_find(worker *w)
 
 static void enter_region(worker *w, const region *r, const int *regs)
 {
-    if (!w->emit.high)
+    if (w->emit.high)
+        fz_lend_all(&w->emit, true);
+    else
         fz_move_save(w, regs, r->need + 1, 0, OP_STORE);
     fz_emit_state_load(&w->emit);
     if (w->emit.high)
@@ -102,7 +107,9 @@ static void enter_region(worker *w, const region *r, const int *regs)
 static void leave_region(worker *w, const region *r, const int *regs)
 {
     fz_emit_state_store(&w->emit);
-    if (!w->emit.high)
+    if (w->emit.high)
+        fz_lend_all(&w->emit, false);
+    else
         fz_move_save(w, regs, r->need + 1, 0, OP_LOAD);
 }
 
@@ -147,6 +154,7 @@ void fz_region_move(worker *w, const region *r, entry *entries)
     w->emit.wide = r->wide;
     memset(w->emit.held, 0, sizeof w->emit.held);
     if (w->emit.high) {
+        fz_lend_choose(&w->emit, r->high, r->masks, r->need);
         w->emit.twice = fz_move_eight(w, w->blocks[r->first].first, w->blocks[r->last].last);
         fz_pins_choose(w, r, w->emit.held);
     } else {

@@ -13,7 +13,7 @@ enum { PS, PD, SS, SD }; /* a mandatory prefix as the type of its operands */
 /* What an operation is to the code that rounds it. */
 typedef struct site {
     int op; /* ADD … FMA and the conversions: transformed operands */
-    bool f64, scalar, minus_product, minus_addend;
+    bool f64, scalar, minus_product, minus_addend, from_unsigned;
     int a, b, c;        /* vector registers */
     int result, merge;  /* merge: whose upper lanes a scalar result keeps */
     int load;           /* a, b or c, if it is to be loaded from `mem` first, else -1 */
@@ -67,6 +67,21 @@ static inline bool fz_site_underflows(int op)
     return op == FZ_INST_MUL || op == FZ_INST_DIV || op == FZ_INST_FMA ||
            op == FZ_INST_F64_F32;
 }
+
+/* emit.c: temporaries that rounding takes, operands apart; the site, its operands known. */
+int fz_site_need(fz_class c);
+void fz_site_round(fz_emit *e, site *s);
+void fz_site_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
+                     const ZydisDecodedOperand *o, uint64_t at, int temp);
+
+/* emit_written.c: of an instruction that is itself EVEX. */
+int fz_written_need(const fz_emit *e, const ZydisDecodedInstruction *x,
+                    const ZydisDecodedOperand *operand, const char **why);
+void fz_written_site(fz_emit *e, const ZydisDecodedInstruction *x,
+                     const ZydisDecodedOperand *operand, uint64_t at);
+
+/* lend.c: masks 1 to 4 of the emitter's, where they are the host's. */
+void fz_lend_masks(fz_emit *e, unsigned op);
 
 /* emit_cold.c */
 void fz_flags_save(fz_emit *e);

@@ -4,7 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 
     python3 tests/bench/programs.py BUILD [REPEATS] [RESULT.json]
 
-Each row: one program, compiled with -O2 -march=native -mno-avx512f; native, sr and ud run in
+Each row: one program, compiled with -O2 -march=native; native, sr and ud run in
 turn, and the ratio of medians of the time that the program itself took.
 """
 
@@ -20,7 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-FLAGS = ["-O2", "-march=native", "-mno-avx512f"]
+FLAGS = os.environ.get("FZ_BENCH_FLAGS", "-O2 -march=native").split()
 #: Program, arguments; loops run long enough that the clock and the start do not show.
 ROWS = [
     ("loops", ("dot", "4000")),

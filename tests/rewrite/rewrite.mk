@@ -4,6 +4,7 @@
 FORMS_OBJ := $(addprefix $(B)/,tests/rewrite/test_forms.o tests/rewrite/forms.o \
                shim/rewrite/emit.o shim/rewrite/emit_avx2.o shim/rewrite/emit_cold.o \
                shim/rewrite/emit_evex.o shim/rewrite/held.o \
+               shim/rewrite/emit_written.o shim/rewrite/lend.o \
                shim/rewrite/insn.o shim/rewrite/constants.o \
                shim/rewrite/definition.o)
 
@@ -14,14 +15,22 @@ $(B)/tests/rewrite/forms.o: tests/rewrite/forms.S
 $(B)/tests/rewrite/forms: $(FORMS_OBJ) $(B)/libprism.a
 	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
 
+$(B)/tests/rewrite/evex_forms.o: tests/rewrite/evex_forms.S
+	@mkdir -p $(@D)
+	$(CC) -c -o $@ $<
+
+$(B)/tests/rewrite/evex: $(B)/tests/rewrite/test_evex.o $(B)/tests/rewrite/evex_forms.o \
+                         $(filter-out %/test_forms.o %/forms.o,$(FORMS_OBJ)) $(B)/libprism.a
+	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
+
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
 REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process
 SUITES += check-rewrite-scan
 REWRITE_SLOW  := test_torch test_programs test_process test_ops test_executed
 
 .PHONY: check-rewrite check-rewrite-slow
-check-rewrite: all $(B)/tests/rewrite/forms
-	@$(B)/tests/rewrite/forms; status=$$?; \
+check-rewrite: all $(B)/tests/rewrite/forms $(B)/tests/rewrite/evex
+	@$(B)/tests/rewrite/forms; status=$$?; $(B)/tests/rewrite/evex || status=1; \
 	rm -rf $(B)/tests/rewrite/cache; \
 	for t in $(REWRITE_TESTS); do \
 	    echo "tests/rewrite/$$t.py"; \

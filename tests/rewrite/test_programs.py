@@ -30,7 +30,8 @@ from layer import (
 )
 from programs import Generator
 
-# Contraction is off in half of them: f32 fma by way of f64 rounds twice (SR_TO_NEAREST).
+# -march=native: EVEX code where this CPU has it. Contraction is off in half of them: f32
+# fma by way of f64 rounds twice (SR_TO_NEAREST).
 WAYS = [
     ["-O0"],
     ["-O1", "-mavx2", "-mfma", "-ffp-contract=off"],
@@ -40,9 +41,12 @@ WAYS = [
     ["-O3"],
     ["-O0", "-mavx2", "-mfma", "-ffp-contract=off"],
     ["-Os", "-mavx", "-fno-pie", "-no-pie"],
+    ["-O2", "-march=native"],
+    ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off"],
+    ["-O3", "-march=native", "-ffp-contract=off"],
 ]
 COMPILERS = [c for c in ("g++", "clang++") if shutil.which(c)]
-PROGRAMS = 64 if os.environ.get("FZ_TEST_SLOW") == "1" else 8
+PROGRAMS = 64 if os.environ.get("FZ_TEST_SLOW") == "1" else len(WAYS)
 
 
 @unittest.skipUnless(can_move(), "this CPU lacks avx2, fma or aes")
@@ -59,7 +63,7 @@ class Programs(unittest.TestCase):
         scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(folder / "plans")}
         native = run([program], environment()).stdout
         variants = [{**IDENTITY, **TRAPS}, {**DEFINITION, **TRAPS}]
-        contracted = "-mfma" in way and "-ffp-contract=off" not in way
+        contracted = {"-mfma", "-march=native"} & {*way} and "-ffp-contract=off" not in way
         if not contracted:
             variants.append({**SR_TO_NEAREST, **TRAPS})
             variants.append({**SR_TO_NEAREST, **TRAPS, "FUZZY_ISA": "avx2"})
