@@ -251,7 +251,7 @@ static void json_function(const char *name, const fz_inst_operations *n, void *a
 static uint64_t unknown_sites(unsigned i)
 {
     const fz_inst_library *lib = fz_inst_library_at(i);
-    return lib->sites - lib->perturbed - lib->exact;
+    return lib->sites - lib->perturbed - lib->exact - lib->counted;
 }
 
 /* Executed operations, and the functions that had others than perturbed ones; the first

@@ -46,7 +46,7 @@ typedef struct fz_slow {
     bool scalar;
     bool flags_saved; /* in rax */
     int stub; /* which one */
-    int state, mask[5]; /* the emitter's */
+    int state, mask[5], mask_n; /* the emitter's */
     bool lent;
     int load; /* register to load from `mem` first, -1 for none */
     fz_mem mem;
@@ -69,6 +69,7 @@ typedef struct fz_emit {
     bool lent; /* high: but the host's, so they are saved and given back (lend.c) */
     int pool[16], pool_n, mask[5]; /* high: what sites may use; mask 0 in line, the others
                                     * in cold code */
+    int mask_n; /* that are lent all along; the others in cold code */
     bool twice; /* high: the strand lies twice in its register, for sites of eight lanes */
     bool keep; /* high: the f64 of a result is used again in this block */
     struct fz_held held[16];
@@ -107,10 +108,10 @@ void fz_emit_block(fz_emit *e);
 void fz_emit_pins_load(fz_emit *e);
 
 /* lend.c: can `need` of registers 16 to 31, one for the strand and a mask be lent where the
- * host uses some? Choose them, all those that are free if it uses none; store or load what
- * is the host's. */
+ * host uses some? Choose them, `most` at the most, or all of them if it uses none; store or
+ * load what is the host's. */
 bool fz_lend_fits(unsigned high, unsigned masks, int need);
-void fz_lend_choose(fz_emit *e, unsigned high, unsigned masks, int need);
+void fz_lend_choose(fz_emit *e, unsigned high, unsigned masks, int most, bool loop);
 void fz_lend_all(fz_emit *e, bool store);
 
 /* Registers whose f32 lanes a site widens, how many lanes, and the register that its

@@ -75,6 +75,7 @@ fz_slow *fz_slow_new(fz_emit *e)
     s->stub = e->lent ? FZ_STUB_EVEX : e->wide ? FZ_STUB_WIDE : FZ_STUB_NARROW;
     s->state = e->state;
     s->lent = e->lent;
+    s->mask_n = e->mask_n;
     memcpy(s->mask, e->mask, sizeof s->mask);
     return s;
 }
@@ -169,6 +170,7 @@ void fz_emit_cold(fz_emit *e)
         fz_fix_here(c, s->jump);
         e->state = s->state;
         e->lent = s->lent;
+        e->mask_n = s->mask_n;
         memcpy(e->mask, s->mask, sizeof e->mask);
         if (s->again) {
             fz_evex_again(e, s);

@@ -36,6 +36,7 @@ typedef struct fz_inst_library {
     uintptr_t base;
     const char *why; /* why it is left as it is; NULL: moved */
     uint64_t sites, perturbed, exact, functions, refused_functions, blocks;
+    uint64_t counted; /* sites that are left, of which it is known how often they run */
     struct {
         char why[56];
         uint64_t sites;

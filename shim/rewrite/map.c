@@ -151,6 +151,7 @@ static void describe(fz_inst_library *out, const fz_planfile *h)
     out->exact = h->exact;
     out->functions = h->functions;
     out->refused_functions = h->refused_functions;
+    out->counted = h->counted;
     out->blocks = h->blocks;
     for (int i = 0; i < 16; i++) {
         memcpy(out->left[i].why, h->left[i].why, sizeof out->left[i].why);

@@ -286,7 +286,8 @@ static void move_block(worker *w, const block *b, bool exact)
             fz_move_save(w, regs, need + 1, dead, OP_STORE);
         }
         if (w->emit.high) {
-            fz_lend_choose(&w->emit, host.high, host.masks, need);
+            const int held = k < last ? 3 : 0; /* for floats that one site leaves to the next */
+            fz_lend_choose(&w->emit, host.high, host.masks, need + held, false);
             fz_lend_all(&w->emit, true);
         }
         w->emit.twice = fz_move_eight(w, k, last + 1);
@@ -335,6 +336,7 @@ static entry *add_entries(worker *w, size_t i, size_t n, bool exact)
         count_sites(w, b, exact, e);
         out->counts.perturbed += e->perturbed;
         out->counts.exact += e->exact;
+        out->counts.counted += e->sites - e->perturbed - e->exact;
         out->counts.blocks++;
     }
     return &out->entries[out->entry_n - n];
@@ -372,7 +374,7 @@ void fz_move_function(worker *w, const fz_function *f)
             w->insns[k].why = "rounding to bf16 among EVEX code";
         }
     w->emit.lent = w->emit.high && (f->evex || f->low);
-    fz_lend_choose(&w->emit, 0, 0, 0);
+    fz_lend_choose(&w->emit, 0, 0, 0, false);
     w->emit.oldest = 0; /* not whatever this worker did before */
     measure_sites(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots

@@ -61,6 +61,7 @@ static const char *gather(fz_plan *plan, moved *m)
         plan->counts.sites += p->counts.sites;
         plan->counts.perturbed += p->counts.perturbed;
         plan->counts.exact += p->counts.exact;
+        plan->counts.counted += p->counts.counted;
         at += p->code.n;
     }
     qsort(m->e, m->n, sizeof *m->e, entry_by_address);
@@ -140,6 +141,7 @@ static void springboards(fz_plan *plan, const moved *m, uint64_t table, uint64_t
                          e->perturbed + e->exact);
             plan->counts.perturbed -= e->perturbed;
             plan->counts.exact -= e->exact;
+            plan->counts.counted -= e->sites - e->perturbed - e->exact;
             continue;
         }
         plan->patches[plan->patch_n++] =

@@ -44,6 +44,7 @@ typedef struct fz_plan_request {
 typedef struct fz_plan_counts {
     uint64_t functions, blocks, sites, perturbed, exact;
     uint64_t refused_functions;
+    uint64_t counted; /* sites that are left, in blocks that are moved */
     struct {
         const char *why;
         uint64_t sites;

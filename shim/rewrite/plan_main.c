@@ -239,7 +239,8 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
                      .sites = plan->counts.sites,
                      .perturbed = plan->counts.perturbed,
                      .exact = plan->counts.exact,
-                     .refused_functions = plan->counts.refused_functions};
+                     .refused_functions = plan->counts.refused_functions,
+                     .counted = plan->counts.counted};
     for (int i = 0; i < 8; i++)
         h.matched[i] = matched[i];
     memcpy(h.magic, FZ_PLANFILE_MAGIC, sizeof h.magic);

@@ -27,6 +27,7 @@ typedef struct fz_planfile {
     uint64_t patch_hash; /* plans of one library that differ in variant only share patches */
     uint64_t matched[8]; /* a bit for each of the first rules: it left a function exact */
     uint64_t functions, blocks, sites, perturbed, exact, refused_functions;
+    uint64_t counted; /* sites that are left, whose executions are counted all the same */
     struct {
         char why[56];
         uint64_t sites;

@@ -154,7 +154,7 @@ void fz_region_move(worker *w, const region *r, entry *entries)
     w->emit.wide = r->wide;
     memset(w->emit.held, 0, sizeof w->emit.held);
     if (w->emit.high) {
-        fz_lend_choose(&w->emit, r->high, r->masks, r->need);
+        fz_lend_choose(&w->emit, r->high, r->masks, 15, true); /* to pin floats in */
         w->emit.twice = fz_move_eight(w, w->blocks[r->first].first, w->blocks[r->last].last);
         fz_pins_choose(w, r, w->emit.held);
     } else {

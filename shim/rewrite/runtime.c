@@ -274,8 +274,8 @@ void fz_inst_begin(void)
     if (!(p->scope & FZ_SCOPE_INST))
         return;
     fz_self(); /* the main thread's strand */
-    /* EVEX code is not moved: have torch run its AVX2 kernels, which are; OpenBLAS, where
-     * other libraries are in scope, its. */
+    /* Rounding to bf16 is not seen among EVEX code: have torch run its AVX2 kernels; OpenBLAS,
+     * where other libraries are in scope, its. */
     if (__builtin_cpu_supports("avx512f")) {
         setenv("ATEN_CPU_CAPABILITY", "avx2", 0);
         if (p->libs)

@@ -166,7 +166,7 @@ static void build(const form *f, enum fz_variant variant, bool flags_live)
         ck_assert_int_le(need, FZ_TEMPS);
         used_by(&x, o, &high, &masks);
         ck_assert_msg(fz_lend_fits(high, masks, need), "%s: too few registers", f->text);
-        fz_lend_choose(&e, high, masks, need);
+        fz_lend_choose(&e, high, masks, need, next() & 1);
         fz_lend_all(&e, true);
         fz_emit_state_load(&e);
         fz_emit_site(&e, &x, o, (uint64_t)(uintptr_t)f->begin);
@@ -277,7 +277,7 @@ static bool same(const uint8_t *a, const uint8_t *b, bool f64_values)
     return true;
 }
 
-static int trials = 100;
+static int trials = 50;
 
 enum { MOST = 512, RAISED = 1 | 4 /* invalid, divide by zero */ };
 

@@ -202,7 +202,8 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
         int need = fz_emit_need(&e, &x, o, &why);
         ck_assert_msg(need > 0, "%s: %s", f->text, why);
         e.lent = lent_out;
-        fz_lend_choose(&e, lent_out ? (unsigned)next() & 0x1f : 0, next() & 0x3e, need);
+        fz_lend_choose(&e, lent_out ? (unsigned)next() & 0x1f : 0, next() & 0x3e, need,
+                       next() & 1);
         fz_lend_all(&e, true);
         pin(&e, e.wide);
         fz_emit_state_load(&e);

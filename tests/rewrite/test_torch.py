@@ -26,6 +26,7 @@ from layer import (
     TRAPS,
     can_move,
     environment,
+    has_avx512,
     ours,
     run,
     said,
@@ -146,6 +147,23 @@ class Torch(unittest.TestCase):
     def test_definition(self) -> None:
         """The definition at every site, to nearest."""
         self.equal(1, **DEFINITION)
+
+
+@unittest.skipUnless(has_avx512(), "this CPU lacks AVX-512 or VAES")
+class Evex(unittest.TestCase):
+    """The wheel's AVX-512 kernels, which torch runs if it is told to."""
+
+    def test_kernels(self) -> None:
+        """Equal to native where nothing is rounded, and not under sr."""
+        told = {"ATEN_CPU_CAPABILITY": "avx512"}
+        plain = results("wheel", environment(**told), 1)
+        moved = results("wheel", ours(**SR_TO_NEAREST, **TRAPS, **told), 1)
+        self.assertEqual(different(plain, moved), [])
+        noisy = results("wheel", ours(**told), 1)
+        changed = different(plain, noisy)
+        for name in ("mlp", "transformer", "add", "mul", "div", "softmax"):
+            for dtype in ("float32", "float64"):
+                self.assertIn(f"{name} {dtype}", changed)
 
 
 class Debian(Torch):
