@@ -10,7 +10,6 @@ A table or picture stands between `<!-- table: NAME -->` and `<!-- end -->`. No 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import statistics
@@ -19,142 +18,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cells import (
+    RESULTS,
+    ROOT,
+    Result,
+    bits_text,
+    coverage,
+    digits_of,
+    figure,
+    interval,
+    load,
+    made_by,
+    seconds,
+    source,
+    table,
+    time_table,
+)
+
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 BLOCK = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-RESULTS = {
-    "digits": "examples/digits/results.json",
-    "harmonic": "examples/harmonic/results.json",
-    "mri": "examples/mri/results.json",
-    "speech": "examples/speech/results.json",
-    "scale": "examples/scale/results.json",
-    "peers": "docs/peers.json",
-}
-Result = dict[str, Any]
-
-
-def load(name: str) -> Result:
-    """Return a study's results."""
-    return json.loads((ROOT / RESULTS[name]).read_text(encoding="utf-8"))
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines) + "\n"
-
-
-def figure(value: float | None, count: int = 3) -> str:
-    """Return a number in few digits; a dash where there is none."""
-    if value is None:
-        return "–"
-    text = f"{value:.{count}g}"
-    return f"{value:.0f}" if "e+" in text and value < 1e7 else text
-
-
-def digits_of(bits: dict[str, Any] | None) -> str:
-    """Return significant decimal digits with the interval's ends; = where at the ceiling."""
-    if bits is None:
-        return "–"
-    scale = 0.30103
-    if bits["high"] is None:
-        return f"≥ {bits['low'] * scale:.2f}"
-    return (
-        f"{bits['digits']:.2f} ({bits['low'] * scale:.2f}–{bits['high'] * scale:.2f})"
-    )
-
-
-def bits_text(bits: dict[str, Any] | None) -> str:
-    """Return significant bits with the interval's ends."""
-    if bits is None:
-        return "–"
-    if bits["high"] is None:
-        return f"≥ {bits['low']:.1f}"
-    return f"{bits['bits']:.1f} ({bits['low']:.1f}–{bits['high']:.1f})"
-
-
-def coverage(found: Result) -> str:
-    """Say what share of the operations was perturbed."""
-    done, left = found["perturbed"], found["left"]
-    if found["share"] is None:
-        return (
-            f"layers {', '.join(found['layers'])}: {figure(done)} operations perturbed; the "
-            "instructions of PyTorch's own code were not, nor are they counted"
-        )
-    share = "100 %" if not left else f"{100 * found['share']:.4f} %"
-    calls = 100 * found["by_calls"] / done if done else 0
-    text = (
-        f"{share} of {figure(done + left)} counted operations that can round were perturbed "
-        f"({calls:.1f} % by calls, {100 - calls:.1f} % as instructions)"
-    )
-    if found["unknown_sites"]:
-        text += (
-            f"; {found['unknown_sites']} places in code that is not moved (AVX-512, x87) "
-            "are not counted"
-        )
-    return text
-
-
-def source(result: Result) -> str:
-    """Say what a table was measured on, how, and what was perturbed."""
-    lines = [made_by(result), f"{result['samples']} samples of each mode."]
-    if "minutes" in result:
-        lines.append(f"Samples and coverage took {figure(result['minutes'])} minutes.")
-    if "coverage" in result:
-        lines.append(f"Coverage: {coverage(result['coverage'])}.")
-    return "\n" + "\n".join(lines) + "\n"
-
-
-def made_by(result: Result) -> str:
-    """Say by what command results were made, when, and on what."""
-    machine = result["machine"]
-    packages = ", ".join(f"{k} {v}" for k, v in machine["packages"].items() if v)
-    return (
-        f"`{result['command']}`, {machine['date']}: {machine['cpu']}, {machine['cpus']} "
-        f"CPUs ({', '.join(machine['isa'])}), Python {machine['python']}, {packages}."
-    )
-
-
-def time_table(time: Result, also: str | None = None) -> str:
-    """Return times and memory of configurations."""
-    found = time["configurations"]
-    rows = []
-    for name, row in found.items():
-        ratio = (
-            "1"
-            if name == "native"
-            else f"{figure(row['ratio'])} ({figure(row['low'])}–{figure(row['high'])})"
-        )
-        memory = "–"
-        if "mib" in row:
-            memory = f"{row['mib']} MiB"
-            if "memory_ratio" in row:
-                memory += f", {figure(row['memory_ratio'])}×"
-        rows.append(
-            [
-                name,
-                f"{figure(row['seconds'])} s",
-                ratio,
-                figure(row.get("process_ratio", 1.0)),
-                memory,
-            ]
-        )
-    head = [
-        "",
-        "processor time",
-        "ratio (least–largest)",
-        "whole process",
-        "peak memory",
-    ]
-    threads = time["threads"]
-    return table(head, rows) + (
-        f"\n`{time['command']}`, {threads} thread{'s' * (threads > 1)}, median of "
-        f"{time['rounds']} round{'s' * (time['rounds'] > 1)} in turns; load average "
-        f"{time['load'][0]} to {time['load'][1]}; {time['date']}, commit {time['commit']}"
-        + (f", {figure(time['minutes'])} minutes" if "minutes" in time else "")
-        + ". Time is that of the work, without imports.\n"
-    )
-
 
 # ---- digits --------------------------------------------------------------------------
 
@@ -202,14 +84,13 @@ def digits_testing() -> str:
     rows = []
     for mode, found in r["testing"].items():
         bias = found["bias"]
-        ends = f"{figure(bias['low'], 2)} to {figure(bias['high'], 2)}"
         rows.append(
             [
                 mode,
                 digits_of(found["test loss"]["bits"]),
                 bits_text(found["scores"]),
                 found["flipped"],
-                f"{figure(bias['along'], 2)} ({ends})",
+                interval(bias["along"], bias["low"], bias["high"], 2),
             ]
         )
     head = [
@@ -453,14 +334,6 @@ def peers() -> str:
     )
 
 
-def seconds(value: float) -> str:
-    """Return a time with its unit."""
-    for unit, scale in (("µs", 1e-6), ("ms", 1e-3)):
-        if value < 1000 * scale:
-            return f"{figure(value / scale)} {unit}"
-    return f"{figure(value)} s"
-
-
 def targets() -> str:
     """What was aimed at and what was reached."""
     rows: list[list[object]] = []
@@ -508,6 +381,90 @@ def targets() -> str:
     return table(head, rows)
 
 
+def _ordered(label: str, bits: dict[str, Any]) -> list[object]:
+    """Return a row about bits by mode: variances are 1/6, 1/4, 1 ulp^2 an operation."""
+    got = {m: b["bits"] for m, b in bits.items() if b}
+    order = [m for m in ("sr", "cestac", "ud") if m in got]
+    held = all(got[a] >= got[b] for a, b in zip(order, order[1:]))
+    return [
+        f"{label}: bits",
+        ", ".join(f"{m} {figure(got[m])}" for m in order),
+        " ≥ ".join(order),
+        "as expected" if held else "**not so**",
+    ]
+
+
+def _inside(low: float, high: float, value: float) -> str:
+    return "inside" if low <= value <= high else "**outside**"
+
+
+def correctness() -> str:
+    """What theory says of the studies' numbers, and what they are."""
+    r = load("digits")
+    rows: list[list[object]] = []
+    for mode in ("sr",):
+        bias = r["testing"][mode]["bias"]
+        rows.append(
+            [
+                f"digits, fixed weights, {mode}: scores beside f64, relative",
+                interval(bias["along"], bias["low"], bias["high"], 2),
+                "0 in the interval",
+                _inside(bias["low"], bias["high"], 0.0),
+            ]
+        )
+    rows.append(
+        _ordered("digits, scores", {m: f["scores"] for m, f in r["testing"].items()})
+    )
+    h = load("harmonic")
+    for mode, law in (("sr", "sr_sd"), ("ud", "ud_sd")):
+        one = h["program"]["harmonic"][mode]
+        expected = h["law"][law]
+        if "sd_interval" in one:
+            low, high = one["sd_interval"]
+            rows.append(
+                [
+                    f"harmonic, {mode}: standard deviation, {one['samples']} samples",
+                    interval(one["sd"], low, high),
+                    figure(expected),
+                    _inside(low, high, expected),
+                ]
+            )
+        if mode == "sr":
+            n = one.get("samples", h["samples"])
+            half = 1.96 * one["sd"] / n**0.5
+            ends = one["mean"] - half, one["mean"] + half
+            rows.append(
+                [
+                    f"harmonic, {mode}: mean, {n} samples",
+                    f"{figure(one['mean'], 7)} ± {figure(half, 2)}",
+                    figure(one["exact"], 7),
+                    _inside(*ends, one["exact"]),
+                ]
+            )
+    s = load("speech")["modes"]
+    rows.append(
+        _ordered("speech, embeddings", {m: f["embeddings"] for m, f in s.items()})
+    )
+    found = dict(load("mri")["modes"])
+    # ud with its box left to itself compares two boxes, see the study.
+    held = found.pop("ud, box held", None)
+    if held:
+        found["ud"] = held
+    bits = {m: f["probability"] for m, f in found.items()}
+    rows.append(
+        _ordered("mri, probabilities" + (" (ud: box held)" if held else ""), bits)
+    )
+    rows.append(
+        [
+            "mri, sr: least Dice",
+            f"{found['sr']['dice']['min']:.6f}",
+            "published, FastSurfer: .999987",
+            "",
+        ]
+    )
+    return table(["", "measured", "expected", ""], rows)
+
+
 def picture(path: str, alt: str, base: str) -> Callable[[], str]:
     """Return what shows a picture on a page of a folder, once its study has drawn it."""
 
@@ -541,6 +498,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "scale": scale,
     "peers": peers,
     "targets": targets,
+    "correctness": correctness,
     "peers-picture": picture("docs/peers.png", "Slow-downs on a log scale", "docs"),
 }
 for _name, (_path, _alt) in PICTURES.items():
