@@ -78,8 +78,8 @@ def coverage(found: Result) -> str:
     )
     if found["unknown_sites"]:
         text += (
-            f"; {found['unknown_sites']} places in code that is not moved (AVX-512, x87) "
-            "are not counted"
+            f"; {found['unknown_sites']} places in code that is not moved "
+            "(docs/rewriting.md says which) are not counted"
         )
     return text
 

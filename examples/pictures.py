@@ -54,6 +54,8 @@ def digits(result: dict[str, Any], path: Path) -> None:
     """Draw the training curves of all modes with their envelopes, and their digits."""
     training = result["training"]
     labels = [c["label"] for c in next(iter(training.values()))["curves"]]
+    if not labels:  # of one epoch
+        return
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9.4, 2.6 * len(labels)))
         grid = figure.subplots(len(labels), 2, squeeze=False)

@@ -21,7 +21,7 @@ sys.path.insert(0, str(HERE.parent))
 import studies
 
 N = 10_000_000
-FLAGS = "-O2 -march=native -mno-avx512f"
+FLAGS = "-O2 -march=native"
 LIBS = {"FUZZY_SCOPE": "inst", "FUZZY_LIBS": "*/sums"}
 NAMES = ("plain", "pairwise", "kahan", "dot")
 EULER = 0.57721566490153286
