@@ -181,10 +181,10 @@ class Problem:
         return {name: t for name, t in out.items() if t is not None}
 
     def onednn(self) -> bool:
-        """Return whether this is computed by oneDNN's primitives."""
-        before = library.primitives()
+        """Return whether this is computed by oneDNN's convolutions."""
+        before = library.convolutions()
         self.compute(self.case.dtype)
-        return library.primitives() != before
+        return library.convolutions() != before
 
     def terms(self) -> dict[str, int]:
         """Return how many roundings an element can have."""
@@ -273,13 +273,13 @@ def mean(n: int, seed: int) -> None:
 
 
 def digest(n: int, seed: int) -> None:
-    """Print the bits of each output, from one seed for each case, and how many primitives
+    """Print the bits of each output, from one seed for each case, and how many convolutions
     of oneDNN were executed and left to it."""
     for p in problems(n, seed):
         library.seed(1)
-        before = library.primitives()
+        before = library.convolutions()
         got = p.compute(p.case.dtype)
-        counts = [b - a for a, b in zip(before, library.primitives())]
+        counts = [b - a for a, b in zip(before, library.convolutions())]
         for out, t in got.items():
             data = t.contiguous().float().numpy().tobytes()
             lines(p, out, hashlib.md5(data).hexdigest()[:16], *counts)

@@ -62,7 +62,11 @@ def pointwise(half: torch.dtype) -> Callable[[torch.dtype], Tensors]:
         def numbers(*shape: int, by: float = 1) -> torch.Tensor:
             return (torch.randn(*shape, generator=g) * by).to(half).to(dtype)
 
-        x, w, b = numbers(2, 8, 6, 6), numbers(10, 8, 3, 3, by=0.06), numbers(10, by=0.3)
+        x, w, b = (
+            numbers(2, 8, 6, 6),
+            numbers(10, 8, 3, 3, by=0.06),
+            numbers(10, by=0.3),
+        )
         d, dw = numbers(2, 9, 6, 6), numbers(9, 1, 3, 3, by=0.2)
         z, o = numbers(7, 70), numbers(7, 33)
         v, c = numbers(33, 70, by=0.06), numbers(33, by=0.3)
@@ -100,7 +104,9 @@ def pointwise(half: torch.dtype) -> Callable[[torch.dtype], Tensors]:
 def inner(dtype: torch.dtype) -> Tensors:
     """A linear layer of oneDNN's own tensors, and its gradients."""
     torch.manual_seed(7)
-    x, w, b = (torch.randn(*s).to(dtype).requires_grad_() for s in ((7, 70), (33, 70), (33,)))
+    x, w, b = (
+        torch.randn(*s).to(dtype).requires_grad_() for s in ((7, 70), (33, 70), (33,))
+    )
     exact = dtype == torch.float64
     y = functional.linear(x if exact else x.to_mkldnn(), w, b)
     y = y if exact else y.to_dense()

@@ -29,7 +29,9 @@ ROUND = {torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-
 Tensors = dict[str, torch.Tensor]
 
 
-def lstm(bidirectional: bool, layers: int, train: bool) -> Callable[[torch.dtype], Tensors]:
+def lstm(
+    bidirectional: bool, layers: int, train: bool
+) -> Callable[[torch.dtype], Tensors]:
     """Return a function of a type that runs an LSTM and gives outputs and gradients."""
 
     def work(dtype: torch.dtype) -> Tensors:
@@ -79,7 +81,9 @@ def products(half: torch.dtype) -> Callable[[torch.dtype], Tensors]:
             "mm_t": b.t() @ a.t(),
             "small": a[:5, :7] @ b[:7, :3],
             "addmm": torch.addmm(c, a, b, beta=0.5, alpha=2),
-            "small_addmm": torch.addmm(c[:5, :3], a[:5, :7], b[:7, :3], beta=0.5, alpha=2),
+            "small_addmm": torch.addmm(
+                c[:5, :3], a[:5, :7], b[:7, :3], beta=0.5, alpha=2
+            ),
             "bmm": d @ d.transpose(1, 2),
             "linear": functional.linear(d, b.t().contiguous(), c[0]),
             "mv": a @ b[:, 0].contiguous(),
@@ -100,7 +104,9 @@ def cases() -> Iterator[tuple[str, torch.dtype, int, Callable[[torch.dtype], Ten
     for both in (False, True):
         for layers in (1, 2):
             for train in (False, True):
-                name = f"lstm-{layers}{'-both' if both else ''}{'-train' if train else ''}"
+                name = (
+                    f"lstm-{layers}{'-both' if both else ''}{'-train' if train else ''}"
+                )
                 steps = 6 * layers * (2 if train else 1)
                 roundings = steps * (26 + 13 + 20)
                 yield name, torch.float32, roundings, lstm(both, layers, train)

@@ -36,6 +36,7 @@ def compute(op: Callable, args: tuple, kwargs: dict, map_: Callable) -> list:
 def main() -> None:
     """Go through the database."""
     warnings.simplefilter("ignore")
+    library.databases()
     from torch.testing._internal.common_methods_invocations import op_db
 
     torch.manual_seed(1)

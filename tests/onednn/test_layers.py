@@ -129,7 +129,9 @@ class Coverage(unittest.TestCase):
 
     def test_native(self) -> None:
         """Out of scope all of it is torch's own, bit for bit, and counted."""
-        out = run([sys.executable, str(HERE / "layers.py"), "step"], preload=False).stdout
+        out = run(
+            [sys.executable, str(HERE / "layers.py"), "step"], preload=False
+        ).stdout
         native = [line.split() for line in out.splitlines()]
         got, report = layers("step", ("FUZZY_SCOPE", "lapack"))
         self.assertEqual(got, native)
