@@ -211,7 +211,7 @@ static bool make_list(void)
 {
     struct module us = {0};
     size_t size = MANY * sizeof *list + BUCKETS * sizeof *table;
-    dl_iterate_phdr(find_module, &us);
+    fz_each_object(find_module, &us);
     if (!us.gnu_hash || !us.symbols || !us.strings)
         return false;
     list = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -493,7 +493,7 @@ static void begin(const char *path)
     struct module m = {.path = path};
     struct file f = {NULL, 0};
     struct stat st;
-    if (!dl_iterate_phdr(find_module, &m) || !m.symbols || !m.strings || !make_list())
+    if (!fz_each_object(find_module, &m) || !m.symbols || !m.strings || !make_list())
         return;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)

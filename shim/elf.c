@@ -151,7 +151,7 @@ static int walk(struct dl_phdr_info *info, size_t size, void *arg)
     int head = 0, tail = 0;
     (void)info;
     (void)size;
-    dl_iterate_phdr(collect, s);
+    fz_each_object(collect, s);
     if (s->first >= 0) {
         s->lib[s->first].queued = true;
         queue[tail++] = (short)s->first;
@@ -189,7 +189,7 @@ static void *search(const void *inside, const char *prefix, const char *symbol)
     s.n = 0;
     s.first = -1;
     s.found = NULL;
-    dl_iterate_phdr(walk, &s);
+    fz_each_object(walk, &s);
     return s.found;
 }
 

@@ -61,21 +61,20 @@ static int by_address(struct dl_phdr_info *info, size_t size, void *arg)
     return q->hit = true;
 }
 
-/* glibc before 2.35 has no _dl_find_object: then dladdr-like walking serves. */
-extern int _dl_find_object(void *pc, struct dl_find_object *result) __attribute__((weak));
-
 static bool find(const void *address, struct found *f)
 {
     struct dl_find_object o;
-    if (FZ_LIKELY(_dl_find_object != NULL)) {
-        if (_dl_find_object((void *)(uintptr_t)address, &o) != 0)
-            return false;
+    bool known;
+    if (FZ_LIKELY(fz_find_object(address, &o, &known))) {
         *f = (struct found){o.dlfo_link_map, (uintptr_t)o.dlfo_map_start,
                             (uintptr_t)o.dlfo_map_end, o.dlfo_link_map->l_name};
         return true;
     }
+    if (known)
+        return false;
+    /* glibc before 2.35 has no _dl_find_object: then dladdr-like walking serves. */
     struct query q = {.address = (uintptr_t)address};
-    dl_iterate_phdr(by_address, &q);
+    fz_each_object(by_address, &q);
     *f = q.f;
     return q.hit;
 }
@@ -137,7 +136,7 @@ static int sum_changes(struct dl_phdr_info *info, size_t size, void *arg)
 unsigned long long fz_map_changes(void)
 {
     unsigned long long now = 0;
-    dl_iterate_phdr(sum_changes, &now);
+    fz_each_object(sum_changes, &now);
     return now;
 }
 
@@ -230,8 +229,8 @@ bool fz_torch_seen(void)
         return false;
     /* dlpi_adds counts mapped libraries: no change, no look. */
     unsigned long long adds = 0, before = atomic_load(&looked);
-    if (dl_iterate_phdr(is_torch, &before) != 1) {
-        dl_iterate_phdr(count_adds, &adds);
+    if (fz_each_object(is_torch, &before) != 1) {
+        fz_each_object(count_adds, &adds);
         atomic_store(&looked, adds);
         return false;
     }

@@ -165,7 +165,7 @@ static const struct index *index_of(const fz_lib *lib, const void *address)
     struct index *x = &libraries[n_libraries++];
     struct place at = {(uintptr_t)address, 0};
     *x = (struct index){.lib = lib};
-    if (!lib->path[0] || !dl_iterate_phdr(find_base, &at))
+    if (!lib->path[0] || !fz_each_object(find_base, &at))
         return x;
     x->base = at.base;
     x->pages = ((lib->hi - at.base) >> PAGE_BITS) + 1;

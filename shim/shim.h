@@ -213,6 +213,13 @@ const char *fz_base_name(const char *path);
 void fz_file_of(char out[256], const char *name);
 /* Libraries opened and closed so far: no change, nothing to look for. */
 unsigned long long fz_map_changes(void);
+
+/* rewrite/shown.c: glibc's dl_iterate_phdr and _dl_find_object, which know no moved code;
+ * known: is there the latter? */
+struct dl_phdr_info;
+struct dl_find_object;
+int fz_each_object(int (*each)(struct dl_phdr_info *, size_t, void *), void *arg);
+bool fz_find_object(const void *pc, struct dl_find_object *out, bool *known);
 /* The function that a call from lib would have reached without us; OpenBLAS's where there
  * is none; NULL if that is missing too. */
 void *fz_original(fz_lib *lib, enum fz_symbol s);

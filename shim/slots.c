@@ -250,7 +250,7 @@ void fz_slots_refresh(void)
         enter(fz_complex_entries);
         ready = true;
     }
-    dl_iterate_phdr(each, NULL);
+    fz_each_object(each, NULL);
     atomic_store(&seen, now);
     pthread_mutex_unlock(&guard);
 }

@@ -24,6 +24,8 @@ removes them; they are made again when they are needed.
 """
 
 _MAGIC = b"fuzzyplan "
+#: FZ_PLANFILE_AT of shim/rewrite/planfile.h.
+_HEADER = 1024
 #: enum fz_variant of shim/rewrite/area.h.
 _VARIANTS = ("nearest", "sr", "ud", "any mode or precision", "test")
 _OURS = re.compile(r".+-[0-9a-f]{16}\.plan(\.lock|\.\d+\.new)?")
@@ -58,7 +60,7 @@ def plans(place: Path) -> list[Plan]:
     for path in place.glob("*.plan"):
         try:
             with open(path, "rb") as file:
-                head = file.read(256)
+                head = file.read(_HEADER + 256)[_HEADER:]
             info = path.stat()
         except OSError:
             continue  # gone, or somebody else's

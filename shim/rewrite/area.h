@@ -49,7 +49,7 @@ typedef struct fz_inst_tls {
     uint64_t state[4];     /* the strand of random words */
     uint8_t spill[3][32];  /* operands on their way from f32 to f64 */
     uint64_t in_use;       /* state components, by xgetbv */
-    uint64_t rax_flags, rax, rsp, flags, back, gpr[8];
+    uint64_t rax_flags, rax, flags, gpr[8];
     uint8_t frame[24][32]; /* all vector registers, while the definition runs, and more */
     uint8_t plain;         /* nothing that this thread computes now is perturbed */
     uint8_t high[16][64];  /* registers 16 to 31 that are lent where the host uses them */
@@ -57,15 +57,17 @@ typedef struct fz_inst_tls {
     uint8_t uppers[16][32]; /* bits 256 to 511 of all others, while the definition runs */
 } fz_inst_tls;
 
-/* What the definition needs to know of a site; lies behind the site's cold code. */
+/* What the definition needs to know of a site; lies FZ_SITE_BEHIND bytes behind the place
+ * in the site's cold code to which the stub returns. */
 typedef struct fz_inst_site {
-    int32_t back; /* where to go on, from the start of this struct */
     uint8_t op, lanes;
     uint8_t a, b, c, result, state; /* vector registers */
     uint8_t f64 : 1, minus_product : 1, minus_addend : 1, legacy : 1;
     uint8_t from_unsigned : 1;
     uint8_t biased : 1, later : 1; /* bf16: x has 0x7fff already; it will be added */
 } fz_inst_site;
+
+enum { FZ_SITE_BEHIND = 13 };
 
 /* Layout of the area; plan.h says what for. */
 enum {

@@ -5,6 +5,7 @@
 #ifndef FZ_REWRITE_BODY_H
 #define FZ_REWRITE_BODY_H
 
+#include "frames.h"
 #include "plan.h"
 
 enum kind { PLAIN, SITE, NOTHING, JUMP, BRANCH, LAST, BEFORE, BARRIER };
@@ -53,6 +54,12 @@ typedef struct block {
     bool open;
 } block;
 
+/* The stubs of emit.h, and where each begins. */
+typedef struct fz_stubs {
+    fz_code code;
+    size_t start[FZ_STUBS + 1];
+} fz_stubs;
+
 /* What a worker has made of a run of functions. */
 typedef struct entry {
     uint64_t at;
@@ -62,12 +69,22 @@ typedef struct entry {
     const char *function;
 } entry;
 
+/* The code of a function, and the bytes of .eh_frame about it. */
+typedef struct frame {
+    const fz_function *function;
+    uint32_t lo, hi; /* of the part's code */
+    size_t rows, rows_end;
+} frame;
+
 typedef struct part {
     size_t first; /* function: for the order */
     fz_code code;
     entry *entries;
     size_t entry_n, entry_cap;
     fz_plan_counts counts;
+    frame *frames;
+    size_t frame_n, frame_cap;
+    fz_bytes rows;
     bool failed;
 } part;
 
@@ -81,7 +98,7 @@ typedef struct region {
 /* A jump of a region's code: to a block within, or out of it by a stub. */
 typedef struct edge {
     size_t fix;
-    uint64_t target;
+    uint64_t target, from; /* from: the jump */
 } edge;
 
 /* A test of the thread's mark: instructions from k on of a block have a copy as they were. */
@@ -108,6 +125,9 @@ typedef struct worker {
     size_t edge_n, edge_cap;
     detour *detours;
     size_t detour_n, detour_cap;
+    fz_frames frames;
+    fz_row row;      /* of the code that was written last */
+    uint32_t row_at; /* where it begins */
 } worker;
 
 void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed);
@@ -171,9 +191,19 @@ bool fz_move_eight(const worker *w, size_t first, size_t last);
 /* Store or load what is lent and not dead. */
 void fz_move_save(worker *w, const int *regs, int n, unsigned dead, unsigned op);
 
+/* unwind.c: unwind rows of moved code. The function's code begins; what follows has the row
+ * of the instruction at an address; it ends. */
+void fz_unwind_begin(worker *w, const fz_function *f);
+void fz_unwind_at(worker *w, uint64_t at);
+void fz_unwind_end(worker *w);
+/* All of the plan's, once its code has its place. */
+const char *fz_unwind_place(fz_plan *plan, const fz_plan_request *rq, const part *parts,
+                            size_t n, const entry *entries, size_t entry_n,
+                            const fz_stubs *stubs);
+
 /* place.c: the plan from its parts, in order, and the code of the stubs. */
 const char *fz_place(fz_plan *plan, const fz_plan_request *rq, const part *parts, size_t n,
-                     const fz_code *stub);
+                     const fz_stubs *stubs);
 
 /* plan.c: sites that run as they are. */
 void fz_plan_left(fz_plan_counts *c, const char *why, uint64_t sites);

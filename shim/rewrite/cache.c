@@ -58,7 +58,7 @@ static int open_plan(const char *path, const char *key)
     if (fd < 0)
         return -1;
     bool good = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
-                !(st.st_mode & 022) && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
+                !(st.st_mode & 022) && pread(fd, &h, sizeof h, FZ_PLANFILE_AT) == (ssize_t)sizeof h &&
                 !memcmp(h.magic, FZ_PLANFILE_MAGIC, sizeof h.magic) &&
                 h.size == (uint64_t)st.st_size && !strncmp(h.key, key, sizeof h.key) &&
                 h.size > FZ_PAGE;
@@ -66,7 +66,7 @@ static int open_plan(const char *path, const char *key)
         const uint8_t *p =
             mmap(NULL, h.size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
         good = p != MAP_FAILED &&
-               fz_planfile_hash(p + FZ_PAGE, h.size - FZ_PAGE) == h.hash;
+               fz_planfile_sum(p, h.size) == h.hash;
         if (p != MAP_FAILED)
             munmap((void *)(uintptr_t)p, h.size);
     }

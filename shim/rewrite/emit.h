@@ -34,6 +34,7 @@ typedef struct fz_bf16 {
 enum { FZ_BF16_NEED = 2 }; /* temporaries */
 
 typedef struct fz_slow {
+    uint64_t at; /* the instruction */
     size_t jump, back;     /* the fix that leads here; where to go on */
     size_t resume;         /* after the in-line check */
     bool zeros;            /* first look whether only zeros failed the check */
@@ -79,6 +80,11 @@ typedef struct fz_emit {
     bool flags_live;
     fz_slow *slow;
     size_t slow_n, slow_cap;
+    uint64_t at; /* the instruction that is under way */
+    /* Told, where it is not NULL, that what follows has that instruction's unwind row, the
+     * stack pointer being `pushed` bytes lower. */
+    void (*row)(void *row_of, uint64_t at, int pushed);
+    void *row_of;
 } fz_emit;
 
 /* Temporaries that a site takes, the register of its memory operand included, the state

@@ -72,6 +72,7 @@ fz_slow *fz_slow_new(fz_emit *e)
     fz_slow *s = &e->slow[e->slow_n++];
     memset(s, 0, sizeof *s);
     s->load = -1;
+    s->at = e->at;
     s->stub = e->lent ? FZ_STUB_EVEX : e->wide ? FZ_STUB_WIDE : FZ_STUB_NARROW;
     s->state = e->state;
     s->lent = e->lent;
@@ -162,6 +163,36 @@ static void cold_zeros(fz_emit *e, fz_slow *s)
     fz_jump_if(e->code, FZ_IF_ZERO, FZ_FIX_HERE, s->resume);
 }
 
+static void put_bytes(fz_code *c, const char *hex)
+{
+    for (; hex[0] && hex[1]; hex += 2) {
+        char byte[3] = {hex[0], hex[1], 0};
+        fz_put(c, (unsigned)strtoul(byte, NULL, 16));
+    }
+}
+
+static void row(const fz_emit *e, const fz_slow *s, int pushed)
+{
+    if (e->row)
+        e->row(e->row_of, s->at, pushed);
+}
+
+/* A call, so that unwinders find their way out of the definition; below the red zone. */
+static void call_stub(fz_emit *e, fz_slow *s)
+{
+    fz_code *c = e->code;
+    put_bytes(c, "488d642480"); /* lea -128(%rsp), %rsp */
+    row(e, s, 128);
+    fz_put(c, 0xe8); /* call stub */
+    fz_put_fix(c, FZ_FIX_BLOB, e->stub[s->stub], 0);
+    put_bytes(c, "488da42480000000"); /* lea 128(%rsp), %rsp */
+    row(e, s, 0);
+    fz_jump(c, FZ_FIX_HERE, s->high ? c->n + 5 + sizeof s->site : s->back);
+    const uint8_t *p = (const uint8_t *)&s->site;
+    for (size_t j = 0; j < sizeof s->site; j++)
+        fz_put(c, p[j]);
+}
+
 void fz_emit_cold(fz_emit *e)
 {
     fz_code *c = e->code;
@@ -172,6 +203,7 @@ void fz_emit_cold(fz_emit *e)
         e->lent = s->lent;
         e->mask_n = s->mask_n;
         memcpy(e->mask, s->mask, sizeof e->mask);
+        row(e, s, 0);
         if (s->again) {
             fz_evex_again(e, s);
             fz_jump(c, FZ_FIX_HERE, s->resume);
@@ -181,29 +213,18 @@ void fz_emit_cold(fz_emit *e)
             fz_evex_zeros(e, s);
         else if (s->zeros)
             cold_zeros(e, s);
-        fz_mov_tls(c, 0x89, 0, TLS(e, rax));
-        if (s->load >= 0) {
-            if (s->flags_saved) /* rax holds them, and may lead to the operand */
-                fz_mov_tls(c, 0x8b, 0, TLS(e, rax_flags));
-            if (!s->high)
-                fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
+        const bool borrows = s->load >= 0 && s->flags_saved;
+        if (borrows) { /* rax holds them, and may lead to the operand */
+            fz_mov_tls(c, 0x89, 0, TLS(e, rax));
+            fz_mov_tls(c, 0x8b, 0, TLS(e, rax_flags));
         }
         if (s->high)
             fz_evex_cold(e, s);
-        fz_put(c, 0x48); /* lea site(%rip), %rax */
-        fz_put(c, 0x8d);
-        fz_put(c, 0x05);
-        fz_put_fix(c, FZ_FIX_HERE, 0, 0);
-        size_t site_fix = c->fix_n - 1;
-        fz_jump(c, FZ_FIX_BLOB, e->stub[s->stub]);
-        while (c->n % 4 && !c->failed)
-            fz_put(c, 0xcc);
-        fz_fix_here(c, site_fix);
-        size_t back = s->high ? c->n + sizeof s->site : s->back;
-        s->site.back = (int32_t)((int64_t)back - (int64_t)c->n);
-        const uint8_t *p = (const uint8_t *)&s->site;
-        for (size_t j = 0; j < sizeof s->site; j++)
-            fz_put(c, p[j]);
+        else if (s->load >= 0)
+            fz_rrm(c, OP_LOAD, 1, s->load, 0, &s->mem);
+        if (borrows)
+            fz_mov_tls(c, 0x8b, 0, TLS(e, rax));
+        call_stub(e, s);
         if (s->high)
             fz_evex_resume(e, s);
     }
@@ -211,14 +232,6 @@ void fz_emit_cold(fz_emit *e)
 }
 
 /* ---- The stubs --------------------------------------------------------------------------- */
-
-static void put_bytes(fz_code *c, const char *hex)
-{
-    for (; hex[0] && hex[1]; hex += 2) {
-        char byte[3] = {hex[0], hex[1], 0};
-        fz_put(c, (unsigned)strtoul(byte, NULL, 16));
-    }
-}
 
 /* Registers that a C function may change, rax apart. */
 static const uint8_t saved_gpr[] = {1, 2, 6, 7, 8, 9, 10, 11};
@@ -281,25 +294,24 @@ void fz_emit_stub(fz_code *c, int32_t tls, enum fz_stub_kind kind, uint64_t star
     fz_emit at = {.code = c, .tls = tls};
     fz_emit *e = &at;
     const int wide = kind != FZ_STUB_NARROW;
-    /* rax: the site; the host's is in tls.rax. Below the red zone the stack is ours. */
-    fz_mov_tls(c, 0x89, 4, TLS(e, rsp));
-    put_bytes(c, "488d642480"); /* lea -128(%rsp), %rsp */
-    put_bytes(c, "9c");         /* pushfq; popq tls.flags */
-    put_bytes(c, "648f0425");
+    /* unwind.c knows how this begins and ends. r10 may lead to the host's frame. */
+    put_bytes(c, "554889e54152"); /* push %rbp; mov %rsp, %rbp; push %r10 */
+    fz_mov_tls(c, 0x89, 0, TLS(e, rax));
+    put_bytes(c, "9c648f0425"); /* pushfq; popq tls.flags */
     fz_put32(c, (uint32_t)TLS(e, flags));
     for (size_t i = 0; i < sizeof saved_gpr; i++)
         fz_mov_tls(c, 0x89, saved_gpr[i], TLS(e, gpr) + 8 * (int32_t)i);
     for (int v = 0; v < 16; v++)
         fz_rrt(c, OP_STORE, wide, v, 0, TLS(e, frame) + 32 * v);
-    put_bytes(c, "4889c7"); /* mov %rax, %rdi */
     if (kind == FZ_STUB_EVEX)
         uppers_stay(e);
     if (wide)
         put_bytes(c, "c5f877"); /* vzeroupper */
     put_bytes(c, "4883e4c0fc"); /* and $-64, %rsp; cld */
+    put_bytes(c, "488b7d08");   /* mov 8(%rbp), %rdi; add $FZ_SITE_BEHIND, %rdi */
+    put_bytes(c, "4883c70d");
     put_bytes(c, "ff15");       /* call *table(%rip) */
     fz_put_fix(c, FZ_FIX_BLOB, FZ_AREA_DEFINITION, 0);
-    fz_mov_tls(c, 0x89, 0, TLS(e, back));
     if (kind == FZ_STUB_EVEX)
         uppers_back(e, start);
     else
@@ -309,8 +321,6 @@ void fz_emit_stub(fz_code *c, int32_t tls, enum fz_stub_kind kind, uint64_t star
     put_bytes(c, "64ff3425"); /* pushq tls.flags; popfq */
     fz_put32(c, (uint32_t)TLS(e, flags));
     put_bytes(c, "9d");
-    fz_mov_tls(c, 0x8b, 4, TLS(e, rsp));
     fz_mov_tls(c, 0x8b, 0, TLS(e, rax));
-    put_bytes(c, "64ff2425"); /* jmp *tls.back */
-    fz_put32(c, (uint32_t)TLS(e, back));
+    put_bytes(c, "c9c3"); /* leave; ret */
 }

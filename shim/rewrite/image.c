@@ -463,6 +463,33 @@ static cie read_cie(reader r, uint64_t address)
     return c;
 }
 
+/* Bytes of a pointer in one of DWARF's encodings; 0: that varies. */
+static uint8_t pointer_size(uint8_t encoding)
+{
+    static const uint8_t size[16] = {8, 0, 2, 4, 8, 0, 0, 0, 0, 0, 2, 4, 8};
+    return size[encoding & 15];
+}
+
+static bool note_fde(fz_image *im, fz_fde fde)
+{
+    if (im->fde_n == im->fde_cap) {
+        size_t cap = im->fde_cap ? 2 * im->fde_cap : 4096;
+        void *p = realloc(im->fde, cap * sizeof *im->fde);
+        if (!p)
+            return false;
+        im->fde = p;
+        im->fde_cap = cap;
+    }
+    im->fde[im->fde_n++] = fde;
+    return true;
+}
+
+static int fde_by_address(const void *a, const void *b)
+{
+    const fz_fde *f = a, *g = b;
+    return f->lo < g->lo ? -1 : f->lo > g->lo;
+}
+
 static const char *read_frames(fz_image *im, found *l)
 {
     const Elf64_Shdr *sh = section(im, ".eh_frame");
@@ -506,11 +533,16 @@ static const char *read_frames(fz_image *im, found *l)
         if (r.failed)
             return "its .eh_frame is not understood";
         im->fdes++;
+        l->failed |= !note_fde(im, (fz_fde){lo, lo + size, sh->sh_offset + id_at - 4,
+                                            sh->sh_offset + last.address,
+                                            pointer_size(last.pointer)});
         fz_image_lead(im, lo);
         add(im, l, lo, size, "");
         if (table && text_of(im, lo) && !read_landing_pads(im, table, lo))
             return "its .gcc_except_table is not understood";
     }
+    if (im->fde_n)
+        qsort(im->fde, im->fde_n, sizeof *im->fde, fde_by_address);
     return NULL;
 }
 
@@ -524,6 +556,7 @@ void fz_image_close(fz_image *im)
     free(im->functions);
     free(im->leaders);
     free(im->stubs);
+    free(im->fde);
     memset(im, 0, sizeof *im);
 }
 

@@ -33,6 +33,13 @@ typedef struct fz_range {
     uint64_t lo, hi;
 } fz_range;
 
+/* An entry of .eh_frame, and its CIE: offsets in the file. */
+typedef struct fz_fde {
+    uint64_t lo, hi; /* addresses it is about */
+    uint64_t at, cie;
+    uint8_t pointer; /* bytes of each of its addresses; 0: that varies */
+} fz_fde;
+
 /* What a linkage stub leads to. */
 enum fz_callee {
     FZ_CALLEE_ANY,
@@ -64,6 +71,8 @@ typedef struct fz_image {
     fz_range *text; /* executable sections, but for linkage */
     unsigned text_n;
     bool symbols; /* has a .symtab */
+    fz_fde *fde; /* by address */
+    size_t fde_n, fde_cap;
     fz_stub *stubs; /* by address: those that are not for any function */
     size_t stub_n;
     /* For reports. */

@@ -17,8 +17,8 @@ typedef struct fz_inst_law {
 extern fz_inst_law fz_inst_now;
 extern __thread fz_inst_tls fz_inst_self __attribute__((tls_model("initial-exec")));
 
-/* Round at a site whose operands are in the frame; returns where to go on. */
-uintptr_t fz_inst_definition(const fz_inst_site *site);
+/* Round at a site whose operands are in the frame. */
+void fz_inst_definition(const fz_inst_site *site);
 
 /* The random words of this thread's sites come from the strand of `key` from now on. */
 void fz_inst_open(prism_key key);

@@ -6,6 +6,7 @@
  * from the plan's file, read-only, over the area and over the library's text. They are
  * shared between processes and cost no private memory.
  */
+#include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -80,7 +81,7 @@ static bool map_constants(uint8_t *page)
     if (mmap(page, FZ_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) != page)
         return false;
-    uintptr_t (*definition)(const fz_inst_site *) = fz_inst_definition;
+    void (*definition)(const fz_inst_site *) = fz_inst_definition;
     fz_area_constants(page);
     memcpy(page + FZ_AREA_DEFINITION, &definition, sizeof definition);
     return mprotect(page, FZ_PAGE, PROT_READ) == 0;
@@ -91,7 +92,7 @@ static unsigned moved_n;
 
 static bool read_header(int fd, fz_planfile *h)
 {
-    return pread(fd, h, sizeof *h, 0) == (ssize_t)sizeof *h;
+    return pread(fd, h, sizeof *h, FZ_PLANFILE_AT) == (ssize_t)sizeof *h;
 }
 
 fz_moved *fz_moved_at(unsigned i)
@@ -101,15 +102,41 @@ fz_moved *fz_moved_at(unsigned i)
 
 static const char *const too_large = "its moved code is too large";
 
+/* What unwinders and debuggers read, behind the code. gdb wants addresses, and sections of
+ * which no two overlap: of variants that come later, .text does not begin with the area. */
+static bool map_shown(const fz_moved *lib, enum fz_variant v, const fz_planfile *h)
+{
+    uint8_t *at = lib->r.area + h->code + h->code_size;
+    const bool later = lib->report;
+    if (mmap(at, h->shown_size, PROT_READ, MAP_PRIVATE | MAP_FIXED, lib->plan[v],
+             (off_t)h->shown_at) != at ||
+        mprotect(at, later ? h->shown_size : FZ_PAGE, PROT_READ | PROT_WRITE) != 0)
+        return false;
+    const ElfW(Ehdr) *e = (const void *)at;
+    ElfW(Shdr) *s = (void *)(at + e->e_shoff);
+    for (unsigned i = 0; i < e->e_shnum; i++) {
+        if (s[i].sh_flags & SHF_ALLOC)
+            s[i].sh_addr += (uintptr_t)lib->r.area;
+        if (later && s[i].sh_type == SHT_NOBITS) {
+            s[i].sh_addr += h->code;
+            s[i].sh_size -= h->code;
+        }
+        ElfW(Sym) *y = (void *)(at + s[i].sh_offset);
+        for (size_t n = s[i].sh_size / sizeof *y; later && s[i].sh_type == SHT_SYMTAB && n; n--)
+            y++->st_value -= h->code;
+    }
+    return mprotect(at, h->shown_size, PROT_READ) == 0;
+}
+
 /* The code of a variant to its place; nothing leads there yet. */
 static const char *map_code(const fz_moved *lib, enum fz_variant v, const fz_planfile *h)
 {
     const fz_room *r = &lib->r;
-    if (h->head_size + FZ_AREA_STUBS > r->table || h->code_size > r->variant)
+    if (h->head_size + FZ_AREA_STUBS > r->table || h->code_size + h->shown_size > r->variant)
         return too_large;
-    return map_at(r->area + h->code, h->code_size, lib->plan[v], h->code_at)
-               ? NULL
-               : "the system refuses executable mappings";
+    if (!map_at(r->area + h->code, h->code_size, lib->plan[v], h->code_at))
+        return "the system refuses executable mappings";
+    return map_shown(lib, v, h) ? NULL : "the system refuses mappings";
 }
 
 /* The table that leads to it. Other threads find the old one or the new one there. */
@@ -172,8 +199,8 @@ static const char *plan_of(fz_moved *lib, enum fz_variant v)
 static bool fits(const fz_room *r, const fz_planfile *h)
 {
     enum { SITE = 220 }; /* bytes a site in sr, the largest: 180 to 310 */
-    return h->head_size + FZ_AREA_STUBS <= r->table && h->code_size <= r->variant &&
-           (h->sites * SITE <= r->variant || r->variant == FZ_AREA_VARIANT);
+    return h->head_size + FZ_AREA_STUBS <= r->table && h->code_size + h->shown_size <= r->variant &&
+           (h->sites * SITE + h->shown_size <= r->variant || r->variant == FZ_AREA_VARIANT);
 }
 
 /* Moved code first, and the patches that lead there last. */
@@ -217,6 +244,7 @@ static const char *move_into(const fz_mapped *m, enum fz_variant v, fz_inst_libr
         lib->patch_hash = h.patch_hash;
         lib->report = out;
         moved_libraries[moved_n++] = lib;
+        fz_show(lib, &h, true);
         return map_patches(lib, v, &h);
     }
     if (lib->plan[v] >= 0)
@@ -288,6 +316,8 @@ const char *fz_moved_turn(fz_moved *lib, enum fz_variant v)
         why = "its plan has other patches";
     if (!why && !mapped_before)
         why = map_code(lib, v, &h);
+    if (!why && !mapped_before)
+        fz_show(lib, &h, false);
     if (!why)
         return map_head(lib, v, &h);
     if (!mapped_before && lib->plan[v] >= 0) {

@@ -35,6 +35,7 @@ static void copy(worker *w, const insn *i)
 
 static void plain(worker *w, const insn *i)
 {
+    fz_unwind_at(w, i->at);
     if (i->kind == JUMP)
         fz_jump(w->emit.code, FZ_FIX_CODE, i->target);
     else if (i->kind == BRANCH)
@@ -78,6 +79,7 @@ void fz_move_one(worker *w, const block *b, size_t k)
     ZydisDecodedInstruction x;
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
     const insn *i = &w->insns[k];
+    fz_unwind_at(w, i->at);
     if (!stays_exact(w, b, i) && i->need && fz_body_site(w, k, &x, o)) {
         w->emit.flags_live = fz_live_flags(w, b, k + 1);
         w->emit.keep = fz_live_widened(w, b, k);
@@ -216,12 +218,15 @@ static void move_detours(worker *w)
         const detour *d = &w->detours[i];
         const block *b = &w->blocks[d->block];
         w->emit.flags_live = d->flags_live;
+        fz_unwind_at(w, w->insns[d->k].at);
         fz_emit_plain(&w->emit, d->fix);
         fz_move_count(w, b, d->k, true);
         for (size_t k = d->k; k < b->last; k++)
             plain(w, &w->insns[k]);
-        if (!b->ends)
+        if (!b->ends) {
+            fz_unwind_at(w, b->hi);
             fz_jump(w->emit.code, FZ_FIX_CODE, b->hi);
+        }
     }
     w->detour_n = 0;
 }
@@ -254,6 +259,7 @@ static void move_block(worker *w, const block *b, bool exact)
         rounds |= w->insns[k].need;
     const bool as_it_is = exact || w->emit.variant == FZ_IDENTITY;
     memset(w->emit.held, 0, sizeof w->emit.held);
+    fz_unwind_at(w, w->insns[b->first].at);
     if (as_it_is || !rounds) {
         fz_move_count(w, b, b->first, false);
         for (size_t k = b->first; k < b->last; k++)
@@ -266,6 +272,7 @@ static void move_block(worker *w, const block *b, bool exact)
     size_t ask = where_to_ask(w, b);
     for (size_t k = b->first; k < ask; k++)
         fz_move_one(w, b, k);
+    fz_unwind_at(w, w->insns[ask].at);
     fz_move_detour(w, b, ask);
     fz_move_count(w, b, ask, false);
     for (size_t k = ask; k < b->last;) {
@@ -274,6 +281,7 @@ static void move_block(worker *w, const block *b, bool exact)
             fz_move_one(w, b, k++);
             continue;
         }
+        fz_unwind_at(w, w->insns[k].at);
         unsigned use;
         int regs[16];
         loan host;
@@ -381,6 +389,7 @@ void fz_move_function(worker *w, const fz_function *f)
      * of any of them. */
     fz_region_find(w);
     choose(w);
+    fz_unwind_begin(w, f);
     const bool as_it_is = exact || w->rq->variant == FZ_IDENTITY;
     for (size_t i = 0; i < w->block_n && !out->failed; i++) {
         const block *b = &w->blocks[i];
@@ -409,10 +418,13 @@ void fz_move_function(worker *w, const fz_function *f)
         /* The next block in address order may be the next one here. */
         bool next = end < w->block_n && w->blocks[end].moved &&
                     w->blocks[end].lo == w->blocks[end - 1].hi;
-        if (!r && !b->ends && !next)
+        if (!r && !b->ends && !next) {
+            fz_unwind_at(w, b->hi);
             fz_jump(&out->code, FZ_FIX_CODE, b->hi);
+        }
     }
     move_detours(w);
     fz_emit_cold(&w->emit);
+    fz_unwind_end(w);
     out->failed |= out->code.failed;
 }

@@ -236,7 +236,7 @@ static void put_stubs(fz_plan *plan, const fz_code *c)
 }
 
 const char *fz_place(fz_plan *plan, const fz_plan_request *rq, const part *parts, size_t n,
-                     const fz_code *stub)
+                     const fz_stubs *stubs)
 {
     moved m = {.rq = rq, .parts = parts, .part_n = n};
     const char *why = gather(plan, &m);
@@ -245,7 +245,9 @@ const char *fz_place(fz_plan *plan, const fz_plan_request *rq, const part *parts
     if (!why)
         why = patch(plan, &m);
     if (!why)
-        put_stubs(plan, stub);
+        put_stubs(plan, &stubs->code);
+    if (!why)
+        why = fz_unwind_place(plan, rq, parts, n, m.e, m.n, stubs);
     if (!why && rq->counters)
         why = describe_blocks(plan, &m);
     free(m.e);

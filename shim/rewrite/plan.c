@@ -47,7 +47,7 @@ static void *work(void *arg)
 {
     shared *s = arg;
     const fz_plan_request *rq = s->rq;
-    worker w = {.rq = rq};
+    worker w = {.rq = rq, .frames = {.image = rq->image}};
     ZydisDecoderInit(&w.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     w.emit = (fz_emit){.variant = rq->variant, .tls = rq->tls, .vaes = rq->vaes};
     memcpy(w.emit.stub, s->stub, sizeof s->stub);
@@ -69,6 +69,7 @@ static void *work(void *arg)
     free(w.edges);
     free(w.detours);
     free(w.emit.slow);
+    free(w.frames.rows);
     return NULL;
 }
 
@@ -91,35 +92,39 @@ void fz_plan_free(fz_plan *plan)
     free(plan->patches);
     free(plan->blocks);
     free(plan->names);
+    free(plan->shown);
     memset(plan, 0, sizeof *plan);
 }
 
 const char *fz_plan_make(fz_plan *plan, const fz_plan_request *rq)
 {
     memset(plan, 0, sizeof *plan);
-    fz_code stub = {0};
+    fz_stubs stubs = {0};
     shared s = {.rq = rq};
     for (int i = 0; i < FZ_STUBS; i++) {
-        s.stub[i] = FZ_AREA_STUBS + stub.n;
-        fz_emit_stub(&stub, rq->tls, (enum fz_stub_kind)i, FZ_AREA_STUBS);
+        s.stub[i] = FZ_AREA_STUBS + stubs.code.n;
+        fz_emit_stub(&stubs.code, rq->tls, (enum fz_stub_kind)i, FZ_AREA_STUBS);
+        stubs.start[i + 1] = stubs.code.n;
     }
     s.part_n = (rq->image->count + RUN - 1) / RUN;
     s.parts = calloc(s.part_n ? s.part_n : 1, sizeof *s.parts);
-    const char *why = s.parts && !stub.failed ? NULL : "no memory for a plan";
+    const char *why = s.parts && !stubs.code.failed ? NULL : "no memory for a plan";
     if (!why) {
         if (rq->avx512)
             fz_high_find(rq->image);
         run_workers(&s);
-        why = fz_place(plan, rq, s.parts, s.part_n, &stub);
+        why = fz_place(plan, rq, s.parts, s.part_n, &stubs);
     }
     for (size_t i = 0; i < s.part_n && s.parts; i++) {
         free(s.parts[i].code.bytes);
         free(s.parts[i].code.fixes);
         free(s.parts[i].entries);
+        free(s.parts[i].frames);
+        free(s.parts[i].rows.p);
     }
     free(s.parts);
-    free(stub.bytes);
-    free(stub.fixes);
+    free(stubs.code.bytes);
+    free(stubs.code.fixes);
     if (why)
         fz_plan_free(plan);
     return why;

@@ -56,6 +56,10 @@ typedef struct fz_plan {
     size_t head_size;
     uint8_t *code;
     size_t code_size;
+    /* What unwinders and debuggers read, to be mapped behind the code: unwind.c. */
+    uint8_t *shown;
+    size_t shown_size, hdr_at, hdr_size, frame_at, frame_size, symbol_at, symbol_n, string_at,
+        string_size;
     fz_patch *patches; /* by address */
     size_t patch_n;
     fz_plan_counts counts;
@@ -68,5 +72,9 @@ typedef struct fz_plan {
 /* NULL, or why there is no plan. */
 const char *fz_plan_make(fz_plan *plan, const fz_plan_request *request);
 void fz_plan_free(fz_plan *plan);
+
+/* elf.c: headers of the plan's file, and of the part of it that gdb is shown. */
+void fz_elf_file(uint8_t page[FZ_PLANFILE_AT], const fz_plan *plan, const fz_planfile *f);
+void fz_elf_shown(uint8_t page[FZ_PAGE], const fz_plan *plan, const fz_planfile *f);
 
 #endif

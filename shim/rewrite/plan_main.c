@@ -225,12 +225,16 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
     pages r = {0};
     if (!find_runs(&r, plan))
         return "no memory";
-    fz_planfile h = {.head_at = FZ_PAGE + page_up(r.n * sizeof *r.run),
-                     .head_size = plan->head_size,
+    fz_planfile h = {.head_size = plan->head_size,
                      .code_size = plan->code_size,
                      .distance = rq->distance,
                      .code = rq->code,
-                     .run_at = FZ_PAGE,
+                     .head_at = FZ_PAGE,
+                     .code_at = FZ_PAGE + plan->head_size,
+                     .shown_at = FZ_PAGE + plan->head_size + plan->code_size,
+                     .shown_size = plan->shown_size,
+                     .hdr = plan->hdr_at,
+                     .hdr_size = plan->hdr_size,
                      .runs = r.n,
                      .pages = r.total / FZ_PAGE,
                      .patch_hash = patch_hash(plan),
@@ -249,8 +253,8 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
         snprintf(h.left[i].why, sizeof h.left[i].why, "%s", plan->counts.left[i].why);
         h.left[i].sites = plan->counts.left[i].sites;
     }
-    h.code_at = h.head_at + h.head_size;
-    uint64_t at = h.code_at + h.code_size;
+    h.run_at = h.shown_at + h.shown_size;
+    uint64_t at = h.run_at + page_up(r.n * sizeof *r.run);
     for (size_t i = 0; i < r.n; i++) {
         r.run[i].at = at;
         at += r.run[i].size;
@@ -271,6 +275,9 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
     memcpy(p + h.run_at, r.run, r.n * sizeof *r.run);
     memcpy(p + h.head_at, plan->head, plan->head_size);
     memcpy(p + h.code_at, plan->code, plan->code_size);
+    memcpy(p + h.shown_at, plan->shown, plan->shown_size);
+    fz_elf_shown(p + h.shown_at, plan, &h);
+    fz_elf_file(p, plan, &h);
     if (plan->block_n) {
         memcpy(p + h.block_at, plan->blocks, plan->block_n * sizeof *plan->blocks);
         memcpy(p + h.name_at, plan->names, plan->names_size);
@@ -281,8 +288,9 @@ static const char *compose(uint8_t **file, size_t *size, const fz_plan *plan,
         if (!fill_run(p + r.run[i].at, &r.run[i], plan, im, &patch))
             why = "a patch lies outside the file";
     free(r.run);
-    h.hash = fz_planfile_hash(p + FZ_PAGE, at - FZ_PAGE);
-    memcpy(p, &h, sizeof h);
+    memcpy(p + FZ_PLANFILE_AT, &h, sizeof h);
+    h.hash = fz_planfile_sum(p, at);
+    memcpy(p + FZ_PLANFILE_AT, &h, sizeof h);
     *file = p;
     *size = at;
     return why;

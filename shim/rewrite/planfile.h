@@ -2,8 +2,9 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  *
- * Page-aligned sections, in this order: header with the table of runs, head (stubs and
- * table), code, and the patched pages of the library's text, run after run.
+ * Page-aligned sections, in this order: headers, head (stubs and table), code, what unwinders
+ * and debuggers are shown of both, the table of runs, and the patched pages of the library's
+ * text, run after run. The file begins as an ELF file, and our header lies behind that one.
  */
 #ifndef FZ_REWRITE_PLANFILE_H
 #define FZ_REWRITE_PLANFILE_H
@@ -12,14 +13,16 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FZ_PLANFILE_MAGIC "fuzzyplan 1\n\0\0\0"
+#define FZ_PLANFILE_MAGIC "fuzzyplan 2\n\0\0\0"
+enum { FZ_PLANFILE_AT = 1024 /* of the first page, fz_planfile */ };
 
 typedef struct fz_planfile {
     char magic[16];
     char key[240];  /* what it was made for: must equal what is wanted */
     uint64_t size;  /* of the file */
-    uint64_t hash;  /* of all that follows the header's first page */
+    uint64_t hash;  /* of all the file, this being 0 */
     uint64_t head_at, head_size, code_at, code_size;
+    uint64_t shown_at, shown_size, hdr, hdr_size; /* hdr: of .eh_frame_hdr within */
     int64_t distance; /* of the area from the load address */
     uint64_t code;    /* offset of the code in the area */
     uint64_t run_at, runs, pages;
@@ -45,7 +48,7 @@ typedef struct fz_planrun {
     uint64_t at, size;
 } fz_planrun;
 
-_Static_assert(sizeof(fz_planfile) <= 4096, "the header is a page");
+_Static_assert(FZ_PLANFILE_AT + sizeof(fz_planfile) <= 4096, "the headers are a page");
 
 /* A checksum against damage, not against malice: eight lanes of multiply and add. */
 static inline uint64_t fz_planfile_hash(const void *bytes, size_t n)
@@ -67,6 +70,16 @@ static inline uint64_t fz_planfile_hash(const void *bytes, size_t n)
     for (int i = 0; i < 8; i++)
         all = (all ^ h[i]) * 0xc4ceb9fe1a85ec53u;
     return all;
+}
+
+/* Of a plan: the first page apart, in which the checksum itself is left out. */
+static inline uint64_t fz_planfile_sum(const uint8_t *p, uint64_t size)
+{
+    uint8_t page[4096];
+    memcpy(page, p, sizeof page);
+    memset(page + FZ_PLANFILE_AT + offsetof(fz_planfile, hash), 0, sizeof(uint64_t));
+    return fz_planfile_hash(page, sizeof page) * 0x9e3779b97f4a7c15u ^
+           fz_planfile_hash(p + sizeof page, size - sizeof page);
 }
 
 #endif

@@ -113,11 +113,11 @@ static void leave_region(worker *w, const region *r, const int *regs)
         fz_move_save(w, regs, r->need + 1, 0, OP_LOAD);
 }
 
-static void add_edge(worker *w, size_t fix, uint64_t target)
+static void add_edge(worker *w, size_t fix, const insn *x)
 {
     w->edges = fz_body_grow(w->edges, w->edge_n, &w->edge_cap, sizeof *w->edges, &w->out->failed);
     if (!w->out->failed)
-        w->edges[w->edge_n++] = (edge){fix, target};
+        w->edges[w->edge_n++] = (edge){fix, x->target, x->at};
 }
 
 static void region_block(worker *w, const region *r, size_t i, const int *regs)
@@ -125,16 +125,18 @@ static void region_block(worker *w, const region *r, size_t i, const int *regs)
     fz_code *c = w->emit.code;
     block *b = &w->blocks[i];
     b->inner = (uint32_t)c->n;
+    fz_unwind_at(w, b->lo);
     fz_emit_block(&w->emit);
     if (w->emit.high) /* what the definition is to keep, and no more */
         w->emit.wide = fz_live_wide(w, b, b->first, b->last - 1);
     fz_move_count(w, b, b->first, false);
     for (size_t k = b->first; k < b->last; k++) {
         const insn *x = &w->insns[k];
+        fz_unwind_at(w, x->at);
         if (x->kind == BRANCH) {
-            add_edge(w, fz_jump_if(c, x->condition, FZ_FIX_HERE, 0), x->target);
+            add_edge(w, fz_jump_if(c, x->condition, FZ_FIX_HERE, 0), x);
         } else if (x->kind == JUMP) {
-            add_edge(w, fz_jump(c, FZ_FIX_HERE, 0), x->target);
+            add_edge(w, fz_jump(c, FZ_FIX_HERE, 0), x);
         } else {
             if (x->kind == LAST)
                 leave_region(w, r, regs);
@@ -142,6 +144,7 @@ static void region_block(worker *w, const region *r, size_t i, const int *regs)
         }
     }
     if (!b->ends && i == r->last) {
+        fz_unwind_at(w, b->hi);
         leave_region(w, r, regs);
         fz_jump(c, FZ_FIX_CODE, b->hi);
     }
@@ -163,6 +166,7 @@ void fz_region_move(worker *w, const region *r, entry *entries)
     }
     w->edge_n = 0;
     entries[0].code = (uint32_t)c->n;
+    fz_unwind_at(w, w->blocks[r->first].lo);
     fz_move_detour(w, &w->blocks[r->first], w->blocks[r->first].first);
     enter_region(w, r, regs);
     for (size_t i = r->first; i <= r->last; i++)
@@ -175,11 +179,13 @@ void fz_region_move(worker *w, const region *r, entry *entries)
             continue;
         }
         fz_fix_here(c, g->fix);
+        fz_unwind_at(w, g->from);
         leave_region(w, r, regs);
         fz_jump(c, FZ_FIX_CODE, g->target);
     }
     for (size_t i = r->first + 1; i <= r->last; i++) {
         entries[i - r->first].code = (uint32_t)c->n;
+        fz_unwind_at(w, w->blocks[i].lo);
         fz_move_detour(w, &w->blocks[i], w->blocks[i].first);
         enter_region(w, r, regs);
         fz_jump(c, FZ_FIX_HERE, w->blocks[i].inner);

@@ -204,7 +204,7 @@ static void look(void)
 {
     const fz_policy *p = fz_policy_get();
     listing l = {0};
-    dl_iterate_phdr(list, &l);
+    fz_each_object(list, &l);
     qsort(l.m, l.n, sizeof *l.m, by_size);
     const enum fz_variant variant = obey(p);
     static const char *said;

@@ -48,6 +48,8 @@ const char *fz_moved_add(const fz_mapped *m, enum fz_variant v, fz_inst_library 
 const char *fz_moved_turn(fz_moved *lib, enum fz_variant v);
 /* The patches once more, where the library has lost them. */
 const char *fz_moved_renew(fz_moved *lib);
+/* shown.c: the plan's code and its tables are mapped; first: of this library. */
+void fz_show(const fz_moved *lib, const fz_planfile *h, bool first);
 /* The i-th; NULL after the last one. */
 fz_moved *fz_moved_at(unsigned i);
 

@@ -24,7 +24,7 @@ $(B)/tests/rewrite/evex: $(B)/tests/rewrite/test_evex.o $(B)/tests/rewrite/evex_
 	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
 
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
-REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process
+REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process test_walks
 SUITES += check-rewrite-scan
 REWRITE_SLOW  := test_torch test_programs test_process test_ops test_executed
 
