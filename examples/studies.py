@@ -346,8 +346,11 @@ def digits(value: float | None, count: int = 4) -> float | None:
 
 def shown(command: Sequence[str]) -> str:
     """Return a command as one types it in the tree."""
-    words = [str(w).replace(f"{ROOT}/", "") for w in command]
-    return shlex.join(["python" if w == sys.executable else w for w in words])
+    # A Python inside the tree, .venv-studies, is python too.
+    return shlex.join(
+        "python" if str(w) == sys.executable else str(w).replace(f"{ROOT}/", "")
+        for w in command
+    )
 
 
 #: Options that say where or how fast something is made, not what.

@@ -207,7 +207,11 @@ class Tables(unittest.TestCase):
         parser.add_argument("--epochs", type=int, default=8)
         script = str(EXAMPLES / "digits" / "study.py")
         given = "-n 5 --models=a,b -o /tmp/x --scope blas,inst --epochs=8 -j 2 --times"
-        with mock.patch.object(sys, "argv", [script, *given.split()]):
+        inside = str(ROOT / ".venv-studies" / "bin" / "python")
+        with (
+            mock.patch.object(sys, "argv", [script, *given.split()]),
+            mock.patch.object(sys, "executable", inside),
+        ):
             found = studies.parsed(parser).command
         want = "python examples/digits/study.py -n 5 --scope blas,inst"
         self.assertEqual(found, want)
