@@ -74,7 +74,7 @@ enum {
     FZ_PAGE = 4096,
     FZ_AREA_STUBS = 4096,
     FZ_AREA_TABLE = 16384,
-    FZ_AREA_VARIANT = 0x8000000, /* room for the code of each, at the most */
+    FZ_AREA_VARIANT = 0xa000000, /* room for the code of each, at the most */
     FZ_SLOT = 8
 };
 
