@@ -188,7 +188,8 @@ static void prepare(const conv *v, slab *s)
         return;
     const int min = fz_wants_min_f32(l.mode, l.t, v->ftz);
     const fz_range x = fz_range_f32(s->raw, nx, min), w = fz_range_f32(s->raw_w, nw, min);
-    s->quick = fz_fast_f32(l.mode, l.t, x, w, x.max * w.max * s->taps, v->ftz);
+    s->quick = fz_fast_f32(l.mode, l.t, x, w, x.max * w.max * s->taps,
+                           fz_grid_f32(x, w), v->ftz);
     if (s->quick && l.mode == PRISM_SR) {
         _mm_setcsr(fz_fast_csr(l.mode, 1));
         widen(s->raw, nx, 1, s->x);

@@ -17,6 +17,7 @@ typedef struct product {
     ptrdiff_t rsa, csa, rsb, csb, rsc, csc;
     ptrdiff_t blocks_j;
     unsigned ftz; /* the host's FTZ and DAZ bits */
+    const char *packed; /* f32: B, as isa_gemm32.c packs it, or NULL */
 } product;
 
 /* One block of C and its scratch. */
@@ -27,6 +28,7 @@ typedef struct block {
     T *sum;        /* MC x NC */
     void *pa, *pb; /* packed panels */
     f64 bound;     /* of |sum|, so far */
+    f64 grid;      /* f32: sums so far are multiples of it */
     int deep;      /* f64: no sum near the subnormals */
 } block;
 
@@ -41,7 +43,22 @@ static void pack_a(const block *b, ptrdiff_t k0, int kc, T *dst)
         const T *src = p->a + (b->i0 + i) * p->rsa + k0 * p->csa;
         if (rows < MR)
             memset(dst, 0, (size_t)kc * MR * sizeof *dst);
-        if (p->csa == 1) {
+        if (IS_F32 && p->csa == 1 && rows == MR) {
+            const f32 *from = (const f32 *)(const void *)src;
+            f32 *to = (f32 *)(void *)dst;
+            int k = 0;
+            for (; k + 4 <= kc; k += 4, from += 4) {
+                __m128 x[MR];
+                for (int r = 0; r < MR; r++)
+                    x[r] = _mm_loadu_ps(from + r * p->rsa);
+                _MM_TRANSPOSE4_PS(x[0], x[1], x[2], x[3]);
+                for (int r = 0; r < MR; r++)
+                    _mm_storeu_ps(to + (k + r) * MR, x[r]);
+            }
+            for (; k < kc; k++, from++)
+                for (int r = 0; r < MR; r++)
+                    to[k * MR + r] = from[r * p->rsa];
+        } else if (p->csa == 1) {
             for (int r = 0; r < rows; r++)
                 for (int k = 0; k < kc; k++)
                     dst[k * MR + r] = src[r * p->rsa + k];
@@ -132,11 +149,10 @@ static void any_block(const block *b, int kc, uint32_t kblock)
 
 /* ---- alpha and beta ---------------------------------------------------------------- */
 
-static void finish(const block *b)
+FZ_INLINE void finish_by(const block *b, const fz_law l)
 {
     enum { VECS = UNIT / L };
     const product *p = b->p;
-    const fz_law l = p->law;
     const int skip = fz_gap(l), every = fz_law_every(l);
     const int no_sum = p->alpha == 0 || p->k == 0;
     const vd alpha = vd_set(p->alpha), beta = vd_set(p->beta);
@@ -185,6 +201,15 @@ static void finish(const block *b)
     }
 }
 
+static void finish(const block *b)
+{
+    const fz_law l = b->p->law;
+    if (IS_F32 && l.mode == PRISM_SR && l.t == 24)
+        finish_by(b, fz_law_of(PRISM_SR, 1, 24));
+    else
+        finish_by(b, l);
+}
+
 /* ---- the product ------------------------------------------------------------------- */
 
 static void body(void *arg, int index)
@@ -193,7 +218,7 @@ static void body(void *arg, int index)
     char *space = fz_workspace();
     block b = {
         p, index / p->blocks_j * MC, index % p->blocks_j * NC, 0, 0, NULL, NULL, NULL, 0,
-        0};
+        0, 0};
     b.rows = (int)(p->m - b.i0 < MC ? p->m - b.i0 : MC);
     b.cols = (int)(p->n - b.j0 < NC ? p->n - b.j0 : NC);
     b.pa = space;
@@ -216,6 +241,15 @@ static void body(void *arg, int index)
     _mm_setcsr(old);
 }
 
+static void run(product *p)
+{
+    p->law = fz_law_of(p->job->mode, IS_F32, p->job->t);
+    p->blocks_j = (p->n + NC - 1) / NC;
+    p->ftz = _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ);
+    const ptrdiff_t blocks = (p->m + MC - 1) / MC * p->blocks_j;
+    fz_share(p->job, (f64)p->m * (f64)p->n * (f64)(p->k + 1), body, p, (int)blocks);
+}
+
 void NAME(fz_gemm)(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha,
                    const T *a, ptrdiff_t rsa, ptrdiff_t csa, const T *b, ptrdiff_t rsb,
                    ptrdiff_t csb, T beta, T *c, ptrdiff_t rsc, ptrdiff_t csc)
@@ -228,24 +262,20 @@ void NAME(fz_gemm)(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T a
         NAME(fz_gemm)(job, n, m, k, alpha, b, csb, rsb, a, csa, rsa, beta, c, csc, rsc);
         return;
     }
-    product p = {job,
-                 fz_law_of(job->mode, IS_F32, job->t),
-                 m,
-                 n,
-                 k > 0 ? k : 0,
-                 alpha,
-                 beta,
-                 a,
-                 b,
-                 c,
-                 rsa,
-                 csa,
-                 rsb,
-                 csb,
-                 rsc,
-                 csc,
-                 (n + NC - 1) / NC,
-                 _mm_getcsr() & (FZ_CSR_FTZ | FZ_CSR_DAZ)};
-    ptrdiff_t blocks = (m + MC - 1) / MC * p.blocks_j;
-    fz_share(job, (f64)m * (f64)n * (f64)(p.k + 1), body, &p, (int)blocks);
+    product p = {.job = job,
+                 .m = m,
+                 .n = n,
+                 .k = k > 0 ? k : 0,
+                 .alpha = alpha,
+                 .beta = beta,
+                 .a = a,
+                 .b = b,
+                 .c = c,
+                 .rsa = rsa,
+                 .csa = csa,
+                 .rsb = rsb,
+                 .csb = csb,
+                 .rsc = rsc,
+                 .csc = csc};
+    run(&p);
 }

@@ -100,9 +100,9 @@ FZ_INLINE void sr_tile(const int R, const int U, const int t, const block *b, in
 /* ---- nearest, ud, cestac ----------------------------------------------------------- */
 
 #if FZ_HAVE_FMA
-FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const block *b,
-                           int row, int col, int kc, uint32_t kblock, const f32 *pa,
-                           const f32 *pb)
+FZ_INLINE void native_tile(enum prism_mode mode, int on_grid, const int R, const int U,
+                           const block *b, int row, int col, int kc, uint32_t kblock,
+                           const f32 *pa, const f32 *pb)
 {
     const fz_law l = {mode, 24, mode == PRISM_NEAREST ? 0 : 1, 0, 1};
     vf acc[R][U];
@@ -127,19 +127,35 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
                 if (l.r)
                     st[i][u] = fz_strand_step(st[i][u]);
             }
-        for (int k = k0; k < end; k++)
+        for (int k = k0; k < end; k++) {
+#if FZ_VBYTES == 64
+            const vw pick = vw_set((int32_t)(UINT32_C(1) << (31 - (k - k0))));
+#endif
 #pragma GCC unroll 8
             for (int u = 0; u < U; u++) {
                 const vf x = vf_load(pb + (u * kc + k) * UNIT);
 #pragma GCC unroll 8
                 for (int i = 0; i < R; i++) {
-                    acc[i][u] = fz_native_f32(mode, vf_set(pa[k * MR + i]), x, acc[i][u],
-                                              bits[i][u]);
+                    const vf a = vf_set(pa[k * MR + i]);
+#if FZ_VBYTES == 64
+                    acc[i][u] = fz_picked_f32(mode, on_grid, a, x, acc[i][u], bits[i][u],
+                                              pick);
+#else
+                    acc[i][u] = fz_native_f32(mode, a, x, acc[i][u], bits[i][u]);
                     if (l.r)
                         bits[i][u] += bits[i][u];
+#endif
                 }
             }
+        }
     }
+    /* Sums start from +0 and are exact where they are 0: never -0. */
+    if (mode == PRISM_CESTAC && on_grid)
+#pragma GCC unroll 8
+        for (int i = 0; i < R; i++)
+#pragma GCC unroll 8
+            for (int u = 0; u < U; u++)
+                acc[i][u] += vf_set(0);
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++)
 #pragma GCC unroll 8
@@ -150,7 +166,8 @@ FZ_INLINE void native_tile(enum prism_mode mode, const int R, const int U, const
 
 /* ---- tiles of a block -------------------------------------------------------------- */
 
-/* One tile of R rows and U units by the path of the mode. pa: f64 for SR, f32 else. */
+/* One tile of R rows and U units by the path of the mode. pa: f64 for SR, f32 else. full:
+ * SR at t = 24, cestac on a grid. */
 FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U,
                     const block *b, int row, int col, int kc, uint32_t kblock)
 {
@@ -160,7 +177,7 @@ FZ_INLINE void tile(enum prism_mode mode, int full, const int R, const int U,
                 (const f64 *)b->pa + at_a, (const f64 *)b->pb + at_b);
 #if FZ_HAVE_FMA
     else
-        native_tile(mode, R, U, b, row, col, kc, kblock, (const f32 *)b->pa + at_a,
+        native_tile(mode, full, R, U, b, row, col, kc, kblock, (const f32 *)b->pa + at_a,
                     (const f32 *)b->pb + at_b);
 #endif
 }
@@ -211,35 +228,50 @@ FZ_INLINE void tiles(enum prism_mode mode, int full, const block *b, int kc,
     }
 }
 
-/* The quicker path on panels of f32, where its preconditions hold. 0: nothing was done.
- */
+/* The quicker path on panels of f32, where its preconditions hold; b->pa and b->pb are those
+ * that the tiles read, which SR widens. bb NULL: b->pb has been made before, of numbers in
+ * range rb. 0: nothing was done. */
 static int fast_panels(block *b, const f32 *a, ptrdiff_t na, const f32 *bb, ptrdiff_t nb,
-                       int kc, uint32_t kblock)
+                       fz_range rb, int kc, uint32_t kblock)
 {
     const product *p = b->p;
     const fz_law l = p->law;
     const int sr = l.mode == PRISM_SR, min = fz_wants_min_f32(l.mode, l.t, p->ftz);
-    const fz_range ra = fz_range_f32(a, na, min), rb = fz_range_f32(bb, nb, min);
+    const fz_range ra = fz_range_f32(a, na, min);
+    if (bb)
+        rb = fz_range_f32(bb, nb, min);
+    const f64 grid = fz_grid_f32(ra, rb);
     b->bound += ra.max * rb.max * kc;
-    if (!fz_fast_f32(l.mode, l.t, ra, rb, b->bound, p->ftz))
+    b->grid = kblock && b->grid < grid ? b->grid : grid;
+    if (!fz_fast_f32(l.mode, l.t, ra, rb, b->bound, b->grid, p->ftz))
         return 0;
     _mm_setcsr(fz_fast_csr(l.mode, 1));
     if (sr) {
         widen_a(a, na, b->pa);
-        widen_b(bb, nb, b->pb);
+        if (bb)
+            widen_b(bb, nb, b->pb);
         if (l.t == 24)
             tiles(PRISM_SR, 1, b, kc, kblock);
         else
             tiles(PRISM_SR, 0, b, kc, kblock);
     } else if (l.mode == PRISM_UD) {
         tiles(PRISM_UD, 1, b, kc, kblock);
-    } else if (l.mode == PRISM_CESTAC) {
+    } else if (l.mode == PRISM_CESTAC && fz_on_grid_f32(b->grid)) {
         tiles(PRISM_CESTAC, 1, b, kc, kblock);
+    } else if (l.mode == PRISM_CESTAC) {
+        tiles(PRISM_CESTAC, 0, b, kc, kblock);
     } else {
         tiles(PRISM_NEAREST, 1, b, kc, kblock);
     }
     return 1;
 }
+
+/* Panels of B that were packed before: for each block of k this, and the panel, of f64 for
+ * SR. */
+typedef struct packed_head {
+    fz_range range;
+    char pad[64 - sizeof(fz_range)];
+} packed_head;
 
 static int has_fast(const product *p)
 {
@@ -252,13 +284,78 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     const product *p = b->p;
     const ptrdiff_t na = fz_panel_rows(b->rows) * kc, nb = fz_panel_cols(b->cols) * kc;
     const int sr = p->law.mode == PRISM_SR;
+    const fz_range none = {0, 0};
     if (!has_fast(p))
         return 0;
     f32 *a = sr ? fz_panel_a(b->pa, b->rows, kc) : b->pa;
     f32 *bb = sr ? fz_panel_b(b->pa, b->cols, kc) : b->pb;
     pack_a(b, k0, kc, a);
-    pack_b(b, k0, kc, bb);
-    return fast_panels(b, a, na, bb, nb, kc, kblock);
+    if (!p->packed) {
+        pack_b(b, k0, kc, bb);
+        return fast_panels(b, a, na, bb, nb, none, kc, kblock);
+    }
+    const ptrdiff_t before = fz_panel_cols(b->cols) * k0; /* numbers */
+    const char *at = p->packed + kblock * sizeof(packed_head) +
+                     (size_t)before * (sr ? sizeof(f64) : sizeof(f32));
+    const packed_head *head = (const packed_head *)(const void *)at;
+    block c = *b;
+    c.pb = (void *)(uintptr_t)(head + 1);
+    const int done = fast_panels(&c, a, na, NULL, nb, head->range, kc, kblock);
+    b->bound = c.bound;
+    b->grid = c.grid;
+    return done;
+}
+
+int FZ_FN(fz_pack_f32)(const fz_job *job, ptrdiff_t n, ptrdiff_t k, const f32 *b,
+                       ptrdiff_t rsb, ptrdiff_t csb, void *to)
+{
+    const product p = {.job = job, .law = fz_law_of(job->mode, 1, job->t),
+                       .n = n, .k = k, .b = b, .rsb = rsb, .csb = csb};
+    const block all = {.p = &p, .cols = (int)n};
+    const int sr = p.law.mode == PRISM_SR;
+    if (!has_fast(&p))
+        return 0;
+    const unsigned old = fz_csr_set(FZ_CSR_RN);
+    char *at = to;
+    for (ptrdiff_t k0 = 0; k0 < k; k0 += KC) {
+        const int kc = (int)(k - k0 < KC ? k - k0 : KC);
+        const ptrdiff_t nb = fz_panel_cols((int)n) * kc;
+        packed_head *head = (packed_head *)(void *)at;
+        f32 *plain = (f32 *)(void *)(at += sizeof *head);
+        if (sr)
+            plain = fz_panel_b(fz_workspace(), (int)n, kc);
+        pack_b(&all, k0, kc, plain);
+        head->range = fz_range_f32(plain, nb, 1);
+        if (sr)
+            widen_b(plain, nb, (f64 *)(void *)at);
+        at += (size_t)nb * (sr ? sizeof(f64) : sizeof(f32));
+    }
+    fz_csr_restore(old);
+    return 1;
+}
+
+void FZ_FN(fz_packed_f32)(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                          const f32 *a, ptrdiff_t rsa, ptrdiff_t csa, const f32 *b,
+                          ptrdiff_t rsb, ptrdiff_t csb, const void *packed, f32 beta,
+                          f32 *c, ptrdiff_t rsc)
+{
+    product p = {.job = job,
+                 .m = m,
+                 .n = n,
+                 .k = k,
+                 .alpha = 1,
+                 .beta = beta,
+                 .a = a,
+                 .b = b,
+                 .c = c,
+                 .rsa = rsa,
+                 .csa = csa,
+                 .rsb = rsb,
+                 .csb = csb,
+                 .rsc = rsc,
+                 .csc = 1,
+                 .packed = packed};
+    run(&p);
 }
 
 /* ---- panels that somebody else has packed ------------------------------------------ */
@@ -277,15 +374,17 @@ void FZ_FN(fz_panels_f32)(const fz_job *job, fz_panels *x, int kc, uint32_t kblo
                .sum = fz_panel_sum(space),
                .pa = a,
                .pb = bb,
-               .bound = x->bound};
+               .bound = x->bound,
+           .grid = x->grid};
     if (has_fast(&p)) {
         if (x->law.mode == PRISM_SR) {
             b.pa = space;
             b.pb = (f64 *)(void *)space + MC * KC;
         }
         done = fast_panels(&b, a, fz_panel_rows(b.rows) * kc, bb,
-                           fz_panel_cols(b.cols) * kc, kc, kblock);
+                           fz_panel_cols(b.cols) * kc, (fz_range){0, 0}, kc, kblock);
         x->bound = b.bound;
+        x->grid = b.grid;
     }
     if (!done) {
         b.pa = a;

@@ -22,11 +22,12 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock);
 /* Vectors, and as many states, of a unit. */
 #define VECS (UNIT / L)
 
-FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block *b,
-                    int row, int col, int kc, uint32_t kblock)
+FZ_INLINE void tile(enum prism_mode mode, int on_grid, const int R, const int U,
+                    const block *b, int row, int col, int kc, uint32_t kblock)
 {
     const int V = U * VECS;
     const fz_law l = fz_law_of(mode, 0, 53);
+    (void)on_grid; /* asked where cestac has two directed results */
     const f64 *pa = (const f64 *)b->pa + (ptrdiff_t)row * kc;
     const f64 *pb = (const f64 *)b->pb + (ptrdiff_t)col * kc;
     vd acc[R][V];
@@ -58,17 +59,31 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
                     if (l.r)
                         st[i][v] = fz_strand_step(st[i][v]);
                 }
-            for (int k = k0; k < end; k++)
+            for (int k = k0; k < end; k++) {
+#if FZ_VBYTES == 64
+                const vi pick = vi_set((int64_t)(UINT64_C(1) << (63 - (k - k0))));
+#endif
                 for (int v = 0; v < V; v++) {
                     const vd x = vd_load(pb + (v / VECS * kc + k) * UNIT + v % VECS * L);
                     for (int i = 0; i < R; i++) {
-                        acc[i][v] = fz_native_f64(mode, vd_set(pa[k * MR + i]), x,
-                                                  acc[i][v], bits[i][v]);
+                        const vd a = vd_set(pa[k * MR + i]);
+#if FZ_VBYTES == 64
+                        acc[i][v] = fz_picked_f64(mode, on_grid, a, x, acc[i][v],
+                                                  bits[i][v], pick);
+#else
+                        acc[i][v] = fz_native_f64(mode, a, x, acc[i][v], bits[i][v]);
                         if (l.r)
                             bits[i][v] += bits[i][v];
+#endif
                     }
                 }
+            }
         }
+    /* Sums start from +0 and are exact where they are 0: never -0. */
+    if (mode == PRISM_CESTAC && on_grid)
+        for (int i = 0; i < R; i++)
+            for (int v = 0; v < V; v++)
+                acc[i][v] += vd_set(0);
 #endif
     for (int i = 0; i < R; i++)
         for (int v = 0; v < V; v++)
@@ -76,27 +91,28 @@ FZ_INLINE void tile(enum prism_mode mode, const int R, const int U, const block 
 }
 
 /* Units side by side: with 8 lanes a unit is one vector, four chains too few for SR. */
-FZ_INLINE void tile_rows(enum prism_mode mode, const int U, const block *b, int i, int j,
-                         int kc, uint32_t kblock)
+FZ_INLINE void tile_rows(enum prism_mode mode, int on_grid, const int U, const block *b,
+                         int i, int j, int kc, uint32_t kblock)
 {
     switch (b->rows - i) {
-    case 1: tile(mode, 1, U, b, i, j, kc, kblock); break;
-    case 2: tile(mode, 2, U, b, i, j, kc, kblock); break;
-    case 3: tile(mode, 3, U, b, i, j, kc, kblock); break;
-    default: tile(mode, 4, U, b, i, j, kc, kblock);
+    case 1: tile(mode, on_grid, 1, U, b, i, j, kc, kblock); break;
+    case 2: tile(mode, on_grid, 2, U, b, i, j, kc, kblock); break;
+    case 3: tile(mode, on_grid, 3, U, b, i, j, kc, kblock); break;
+    default: tile(mode, on_grid, 4, U, b, i, j, kc, kblock);
     }
 }
 
-FZ_INLINE void tiles(enum prism_mode mode, const block *b, int kc, uint32_t kblock)
+FZ_INLINE void tiles(enum prism_mode mode, int on_grid, const block *b, int kc,
+                     uint32_t kblock)
 {
     enum { WIDE = L == 8 ? 2 : 1 };
     int j = 0;
     for (; b->cols - j > (WIDE - 1) * UNIT; j += WIDE * UNIT)
         for (int i = 0; i < b->rows; i += MR)
-            tile_rows(mode, WIDE, b, i, j, kc, kblock);
+            tile_rows(mode, on_grid, WIDE, b, i, j, kc, kblock);
     for (; j < b->cols; j += UNIT)
         for (int i = 0; i < b->rows; i += MR)
-            tile_rows(mode, 1, b, i, j, kc, kblock);
+            tile_rows(mode, on_grid, 1, b, i, j, kc, kblock);
 }
 
 /* The quicker path, where its preconditions hold. 0: nothing was done. */
@@ -113,21 +129,20 @@ static int fast_block(block *b, ptrdiff_t k0, int kc, uint32_t kblock)
     const int min = fz_wants_min_f64(l.mode, l.t, p->ftz);
     const fz_range ra = fz_range_f64(b->pa, na, min), rb = fz_range_f64(b->pb, nb, min);
     b->bound += ra.max * rb.max * kc;
-    const int deep = fz_deep_f64(ra, rb);
-    if (!fz_fast_f64(l.mode, ra, rb, b->bound, deep, p->ftz))
+    /* A sum carried over from a block before may be off that grid. */
+    b->deep = fz_deep_f64(ra, rb) && (!kblock || b->deep);
+    if (!fz_fast_f64(l.mode, ra, rb, b->bound, b->deep, p->ftz))
         return 0;
-    /* A sum carried over from the block before may be off that grid. */
-    if (l.mode == PRISM_SR && kblock && !b->deep)
-        return 0;
-    b->deep = deep;
     _mm_setcsr(fz_fast_csr(l.mode, 0));
     if (l.mode == PRISM_SR)
-        tiles(PRISM_SR, b, kc, kblock);
+        tiles(PRISM_SR, 1, b, kc, kblock);
     else if (l.mode == PRISM_UD)
-        tiles(PRISM_UD, b, kc, kblock);
+        tiles(PRISM_UD, 0, b, kc, kblock);
+    else if (l.mode == PRISM_CESTAC && b->deep && FZ_VBYTES == 64)
+        tiles(PRISM_CESTAC, 1, b, kc, kblock);
     else if (l.mode == PRISM_CESTAC)
-        tiles(PRISM_CESTAC, b, kc, kblock);
+        tiles(PRISM_CESTAC, 0, b, kc, kblock);
     else
-        tiles(PRISM_NEAREST, b, kc, kblock);
+        tiles(PRISM_NEAREST, 0, b, kc, kblock);
     return 1;
 }

@@ -39,6 +39,25 @@ typedef void fz_gemm_f32_fn(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff
                             f32 alpha, const f32 *a, ptrdiff_t rsa, ptrdiff_t csa,
                             const f32 *b, ptrdiff_t rsb, ptrdiff_t csb,
                             f32 beta, f32 *c, ptrdiff_t rsc, ptrdiff_t csc);
+/* B packed once for many products: n <= FZ_PACK_COLS columns of k rows, to `to`, which is
+ * aligned to 64 and has room for fz_pack_bytes(n, k). 0: not for this law. */
+typedef int fz_pack_f32_fn(const fz_job *job, ptrdiff_t n, ptrdiff_t k, const f32 *b,
+                           ptrdiff_t rsb, ptrdiff_t csb, void *to);
+/* gemm with alpha 1 and C's columns side by side, n > 1 of them. `packed` is B's by the law
+ * of the job; the result is the same, B is still read where the law's quicker path is none
+ * for A. */
+typedef void fz_packed_f32_fn(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+                              const f32 *a, ptrdiff_t rsa, ptrdiff_t csa, const f32 *b,
+                              ptrdiff_t rsb, ptrdiff_t csb, const void *packed, f32 beta,
+                              f32 *c, ptrdiff_t rsc);
+
+#define FZ_PACK_COLS 128
+
+static inline size_t fz_pack_bytes(ptrdiff_t n, ptrdiff_t k)
+{
+    return (size_t)((n + 15) / 16 * 16 * k) * sizeof(f64) + (size_t)(k / 256 + 1) * 64;
+}
+
 typedef void fz_gemm_f64_fn(const fz_job *job, ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
                             f64 alpha, const f64 *a, ptrdiff_t rsa, ptrdiff_t csa,
                             const f64 *b, ptrdiff_t rsb, ptrdiff_t csb,
@@ -123,6 +142,8 @@ typedef struct fz_kernels {
     fz_math_wide_fn *math_wide;
     fz_narrow_fn *narrow;
     fz_conv_fn *conv;
+    fz_pack_f32_fn *pack_f32;
+    fz_packed_f32_fn *packed_f32;
 } fz_kernels;
 
 const fz_kernels *fz_kernels_for(enum prism_isa isa);

@@ -195,7 +195,7 @@ FZ_INLINE int NAME(dot_fast)(enum prism_mode mode, const NAME(rows) * rows, pris
         return 0;
     const f64 bound = r[0].max * r[1].max * (f64)steps;
 #if IS_F32
-    if (!fz_fast_f32(mode, 24, r[0], r[1], bound, ftz))
+    if (!fz_fast_f32(mode, 24, r[0], r[1], bound, fz_grid_f32(r[0], r[1]), ftz))
         return 0;
 #else
     if (!fz_fast_f64(mode, r[0], r[1], bound, fz_deep_f64(r[0], r[1]), ftz))

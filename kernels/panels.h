@@ -21,6 +21,7 @@ typedef struct fz_panels {
     uint32_t row0, col0;
     int rows, cols; /* at most MC and NC */
     f64 bound;       /* 0 at first; of |sum|, so far */
+    f64 grid;        /* sums so far are multiples of it */
     ptrdiff_t depth; /* 0 at first; of the runs so far */
 } fz_panels;
 

@@ -8,6 +8,8 @@
 #define ROWS(columns) (FZ_SCRATCH_BYTES / ((columns) * (ptrdiff_t)sizeof(f32)))
 /* Outputs whose weights are unpacked as a whole: 64 MiB. */
 #define WIDEST 2048
+/* Outputs whose weights are packed as a whole: 8 MiB. */
+#define WIDEST_PACKED 512
 
 /* ---- What is kept between forward and backward ------------------------------------- */
 
@@ -157,6 +159,18 @@ static int unpacked(const fz_lstm *l, const shape *s)
     return (l->wh.type != FZ_F32 || l->wh.nblocks) && s->t > 1 && s->h <= WIDEST;
 }
 
+/* Weights that every step multiplies by: packed once a call. A piece is FZ_LSTM_CHUNK
+ * columns of a gate; of a single column gemm makes a row. */
+static int is_packed(const shape *s)
+{
+    return s->t > 1 && s->h <= WIDEST_PACKED && s->h % FZ_LSTM_CHUNK != 1;
+}
+
+static ptrdiff_t chunks_of(const shape *s)
+{
+    return (s->h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+}
+
 static room room_of(const fz_lstm *l, f32 *p)
 {
     const shape s = shape_of(l);
@@ -168,6 +182,9 @@ static room room_of(const fz_lstm *l, f32 *p)
         a.x = take(&a, p, s.stretch * s.n * s.i);
     if (unpacked(l, &s))
         a.wh = take(&a, p, GATES * s.h * s.h);
+    if (is_packed(&s))
+        a.packed = take(&a, p, GATES * chunks_of(&s) *
+                                   (ptrdiff_t)(fz_pack_bytes(FZ_LSTM_CHUNK, s.h) / 4));
     if (s.half && l->backward) {
         a.before = take(&a, p, s.stretch * s.step);
         a.edge = take(&a, p, s.step);
@@ -190,6 +207,8 @@ typedef struct product {
     fz_parts parts;
     const fz_tensor *w;
     const f32 *plain; /* the same unpacked, or NULL */
+    const char *packed; /* the same packed, or NULL */
+    size_t piece;
     int row, col;     /* 2: inputs, 4: outputs */
     ptrdiff_t m, cols, k,
         plane; /* plane: of A (backward) or C (forward), a gate's size */
@@ -272,6 +291,53 @@ static ptrdiff_t chunk_of(ptrdiff_t k)
     return k > ROWS(FZ_LSTM_CHUNK) ? FZ_LSTM_NARROW : FZ_LSTM_CHUNK;
 }
 
+/* A piece of the packed weights from the weights, for the products of this pass. */
+static void pack_task(void *arg, int index)
+{
+    const layer *y = arg;
+    const ptrdiff_t h = y->s.h, chunks = chunks_of(&y->s);
+    const ptrdiff_t gate = index / chunks, c0 = index % chunks * FZ_LSTM_CHUNK;
+    const product p = {.w = &y->l->wh,
+                       .plain = y->m.wh,
+                       .row = y->l->backward ? 4 : 2,
+                       .col = y->l->backward ? 2 : 4,
+                       .k = h};
+    const ptrdiff_t cols = h - c0 < FZ_LSTM_CHUNK ? h - c0 : FZ_LSTM_CHUNK;
+    ptrdiff_t rs, cs;
+    const f32 *b = slice(&p, gate, c0, cols, &rs, &cs);
+    y->parts.k->pack_f32(&y->parts.job, cols, h, b, rs, cs,
+                         (char *)y->m.packed + (size_t)index * y->piece);
+}
+
+static void pack_weights(layer *y)
+{
+    const ptrdiff_t h = y->s.h;
+    char none[16 * sizeof(f64) + 64] __attribute__((aligned(64))); /* fz_pack_bytes(1, 1) */
+    const f32 zero = 0;
+    if (!y->m.packed || !y->parts.k->pack_f32(&y->parts.job, 1, 1, &zero, 1, 1, none))
+        return;
+    y->piece = fz_pack_bytes(FZ_LSTM_CHUNK, h);
+    fz_parts_share(&y->parts, (f64)(GATES * h * h), pack_task, y,
+                   (int)(GATES * chunks_of(&y->s)));
+}
+
+/* C = A*B + beta*C of one gate, columns from c0. */
+static void multiply(const product *p, const fz_job *job, ptrdiff_t gate, ptrdiff_t c0,
+                     ptrdiff_t cols, const f32 *a, f32 beta, f32 *c)
+{
+    const fz_kernels *k = p->parts.k;
+    ptrdiff_t rs, cs;
+    const f32 *b = slice(p, gate, c0, cols, &rs, &cs);
+    if (!p->packed) {
+        k->gemm_f32(job, p->m, cols, p->k, 1, a, p->lda, 1, b, rs, cs, beta, c, p->ldc, 1);
+        return;
+    }
+    const ptrdiff_t chunks = (p->cols + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const char *piece =
+        p->packed + (size_t)(gate * chunks + c0 / FZ_LSTM_CHUNK) * p->piece;
+    k->packed_f32(job, p->m, cols, p->k, a, p->lda, 1, b, rs, cs, piece, beta, c, p->ldc);
+}
+
 static void product_task(void *arg, int index)
 {
     const product *p = arg;
@@ -279,25 +345,25 @@ static void product_task(void *arg, int index)
     const ptrdiff_t chunk = chunk_of(p->k), chunks = (p->cols + chunk - 1) / chunk;
     const ptrdiff_t c0 = index % chunks * chunk, gate = index / chunks;
     const ptrdiff_t cols = p->cols - c0 < chunk ? p->cols - c0 : chunk;
-    ptrdiff_t rs, cs;
     if (!p->over_gates) {
-        const f32 *b = slice(p, gate, c0, cols, &rs, &cs);
         const fz_job job = fz_part(&parts);
-        parts.k->gemm_f32(&job, p->m, cols, p->k, 1, p->a, p->lda, 1, b, rs, cs, p->beta,
-                          p->c + gate * p->plane + c0, p->ldc, 1);
+        multiply(p, &job, gate, c0, cols, p->a, p->beta, p->c + gate * p->plane + c0);
         return;
     }
     for (ptrdiff_t g = 0; g < GATES; g++) {
-        const f32 *b = slice(p, g, c0, cols, &rs, &cs);
         const fz_job job = fz_part(&parts);
-        parts.k->gemm_f32(&job, p->m, cols, p->k, 1, p->a + g * p->plane, p->lda, 1, b,
-                          rs, cs, g ? 1 : p->beta, p->c + c0, p->ldc, 1);
+        multiply(p, &job, g, c0, cols, p->a + g * p->plane, g ? 1 : p->beta, p->c + c0);
     }
 }
 
 static const f32 *plain_of(const layer *y, const fz_tensor *w)
 {
     return w == &y->l->wh ? y->m.wh : NULL;
+}
+
+static const char *packed_of(const layer *y, const fz_tensor *w)
+{
+    return w == &y->l->wh && y->piece ? (const char *)y->m.packed : NULL;
 }
 
 fz_parts fz_lstm_phase(layer *y)
@@ -313,6 +379,8 @@ void fz_lstm_into_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t ro
     product p = {.parts = fz_lstm_phase(y),
                  .w = w,
                  .plain = plain_of(y, w),
+                 .packed = packed_of(y, w),
+                 .piece = y->piece,
                  .row = 2,
                  .col = 4,
                  .m = rows,
@@ -335,6 +403,8 @@ void fz_lstm_out_of_gates(layer *y, const fz_tensor *w, ptrdiff_t r0, ptrdiff_t 
     product p = {.parts = fz_lstm_phase(y),
                  .w = w,
                  .plain = plain_of(y, w),
+                 .packed = packed_of(y, w),
+                 .piece = y->piece,
                  .row = 4,
                  .col = 2,
                  .m = rows,
@@ -517,6 +587,7 @@ void fz_lstm_run(const fz_kernels *k, const fz_job *job, const fz_lstm *l, void 
     if (y.s.step == 0)
         return;
     unpack_weights(&y);
+    pack_weights(&y);
     if (l->backward)
         fz_lstm_backward(&y);
     else

@@ -32,6 +32,7 @@ typedef struct room {
     f32 *c, *h;  /* a step each */
     f32 *x;      /* half: a stretch of src, widened */
     f32 *wh;     /* [4][h][h], where the weights are blocked or half; or NULL */
+    f32 *packed; /* wh as products take it, a piece for each task; or NULL */
     f32 *before; /* half, backward: h of the steps before a stretch */
     f32 *edge;   /* half, backward: c or h before the first step */
     f32 *bias;   /* half, backward: the gradient, in f32 */
@@ -49,6 +50,7 @@ typedef struct layer {
     ptrdiff_t base;
     f32 *cells; /* training: c of each position */
     uint16_t *kept; /* half, training: gates of each position */
+    size_t piece;   /* bytes of a piece of m.packed; 0: there are none for this law */
 } layer;
 
 /* The stream of the next phase of a call. */

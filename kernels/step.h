@@ -73,23 +73,63 @@ FZ_INLINE vf fz_native_f32(enum prism_mode mode, vf a, vf b, vf c, vw st)
 }
 #endif
 
-/* Whether the answer of fz_fast_f32 depends on the minima of the ranges. */
-FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, int t, unsigned ftz)
+#if FZ_VBYTES == 64
+/* fz_native_f32 with the word in the bit of st that `pick` names, so that nothing is
+ * shifted. With `on_grid` (fz_on_grid_f32) cestac is the two directed results themselves:
+ * an exact 0 may come out as -0, which no later sum can tell from +0 unless it is zero
+ * as well, and fz_unsigned_zero_f32() puts right. */
+FZ_INLINE vf fz_picked_f32(enum prism_mode mode, int on_grid, vf a, vf b, vf c, vw st,
+                           vw pick)
 {
-    return ftz || (mode == PRISM_SR && (t < 24 || !FZ_HAVE_FMA));
+    const __mmask16 up = _mm512_test_epi32_mask((__m512i)st, (__m512i)pick);
+    if (mode == PRISM_CESTAC && on_grid) {
+        enum { UP = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC,
+               DOWN = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC };
+        return _mm512_mask_blend_ps(up, _mm512_fmadd_round_ps(a, b, c, DOWN),
+                                    _mm512_fmadd_round_ps(a, b, c, UP));
+    }
+    if (mode == PRISM_UD) {
+        const __m512i r = (__m512i)vf_fma(a, b, c);
+        const __m512i by = _mm512_mask_blend_epi32(up, _mm512_set1_epi32(-1),
+                                                   _mm512_set1_epi32(1));
+        const __mmask16 moves = _mm512_test_epi32_mask(r, _mm512_set1_epi32(0x7fffffff));
+        return (vf)_mm512_mask_add_epi32(r, moves, r, by);
+    }
+    return fz_native_f32(mode, a, b, c, (vw)_mm512_movm_epi32(up));
+}
+#endif
+
+/* Every exact sum of products of numbers in these ranges is a multiple of this. */
+FZ_INLINE f64 fz_grid_f32(fz_range a, fz_range b)
+{
+    return a.min * b.min * 0x1p-46;
 }
 
-/* Whether partial sums bounded by `bound`, of products of numbers in these ranges, may be
- * computed by the steps above, which then give what scalar.c gives. */
+/* No sum on the grid is rounded because it is subnormal. A result of ud, which moves exact
+ * ones too, leaves the grid; those of the other modes are on it. */
+FZ_INLINE int fz_on_grid_f32(f64 grid)
+{
+    return FZ_VBYTES == 64 && grid >= 0x1p-149;
+}
+
+/* Whether the answers of fz_fast_f32 and fz_on_grid_f32 depend on the minima of the ranges.
+ */
+FZ_INLINE int fz_wants_min_f32(enum prism_mode mode, int t, unsigned ftz)
+{
+    return ftz || (mode == PRISM_SR && (t < 24 || !FZ_HAVE_FMA)) ||
+           (mode == PRISM_CESTAC && FZ_VBYTES == 64);
+}
+
+/* Whether partial sums bounded by `bound` and multiples of `grid`, of products of numbers in
+ * these ranges, may be computed by the steps above, which then give what scalar.c gives. */
 FZ_INLINE int fz_fast_f32(enum prism_mode mode, int t, fz_range a, fz_range b, f64 bound,
-                          unsigned ftz)
+                          f64 grid, unsigned ftz)
 {
     /* No partial sum reaches 2^127, whatever the roundings do: (1 + 2^-23)^k < 2. NaN and
      * inf fail here as well. */
     if (!(bound < 0x1p126))
         return 0;
-    /* Every exact sum is a multiple of this: no subnormals, FTZ and DAZ cannot matter. */
-    const f64 grid = a.min * b.min * 0x1p-46;
+    /* No subnormals: FTZ and DAZ cannot matter. */
     const int normal = grid >= 0x1p-126 && a.min >= 0x1p-126 && b.min >= 0x1p-126;
     /* Below t = 24 the spacing of subnormals is not what the scale makes of it. */
     if (!normal && (ftz || (mode == PRISM_SR && t < 24)))
@@ -144,6 +184,28 @@ FZ_INLINE vd fz_native_f64(enum prism_mode mode, vd a, vd b, vd c, vi st)
 }
 #endif
 
+#if FZ_VBYTES == 64
+FZ_INLINE vd fz_picked_f64(enum prism_mode mode, int on_grid, vd a, vd b, vd c, vi st,
+                           vi pick)
+{
+    const __mmask8 up = _mm512_test_epi64_mask((__m512i)st, (__m512i)pick);
+    if (mode == PRISM_CESTAC && on_grid) {
+        enum { UP = _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC,
+               DOWN = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC };
+        return _mm512_mask_blend_pd(up, _mm512_fmadd_round_pd(a, b, c, DOWN),
+                                    _mm512_fmadd_round_pd(a, b, c, UP));
+    }
+    if (mode == PRISM_UD) {
+        const __m512i r = (__m512i)vd_fma(a, b, c);
+        const __m512i by = _mm512_mask_blend_epi64(up, _mm512_set1_epi64(-1),
+                                                   _mm512_set1_epi64(1));
+        const __mmask8 moves = _mm512_test_epi64_mask(r, _mm512_set1_epi64(FZ_ABS));
+        return (vd)_mm512_mask_add_epi64(r, moves, r, by);
+    }
+    return fz_native_f64(mode, a, b, c, (vi)_mm512_movm_epi64(up));
+}
+#endif
+
 /* Every exact sum is a multiple of a.min * b.min * 2^-104: transforms are exact, noise
  * and results are normal numbers. */
 FZ_INLINE int fz_deep_f64(fz_range a, fz_range b)
@@ -154,7 +216,7 @@ FZ_INLINE int fz_deep_f64(fz_range a, fz_range b)
 FZ_INLINE int fz_wants_min_f64(enum prism_mode mode, int t, unsigned ftz)
 {
     (void)t;
-    return ftz || mode == PRISM_SR;
+    return ftz || mode == PRISM_SR || (mode == PRISM_CESTAC && FZ_VBYTES == 64);
 }
 
 /* As fz_fast_f32. SR needs `deep`; the others only where the host flushes. */

@@ -9,7 +9,8 @@
     {fz_gemm_f32_##isa, fz_gemm_f64_##isa, fz_dot_f32_##isa, fz_dot_f64_##isa,          \
      fz_axpy_f32_##isa, fz_axpy_f64_##isa, fz_scal_f32_##isa, fz_scal_f64_##isa,        \
      fz_ger_f32_##isa, fz_ger_f64_##isa, fz_map_f32_##isa, fz_map_f64_##isa,      \
-     fz_math_wide_##isa, fz_narrow_##isa, fz_conv_##isa}
+     fz_math_wide_##isa, fz_narrow_##isa, fz_conv_##isa, fz_pack_f32_##isa,          \
+     fz_packed_f32_##isa}
 
 const fz_kernels *fz_kernels_for(enum prism_isa isa)
 {

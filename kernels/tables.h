@@ -28,7 +28,9 @@ typedef void fz_panels_f32_fn(const fz_job *job, struct fz_panels *p, int kc,
     fz_math_wide_fn fz_math_wide_##isa;                                                 \
     fz_narrow_fn fz_narrow_##isa;                                                       \
     fz_panels_f32_fn fz_panels_f32_##isa;                                               \
-    fz_conv_fn fz_conv_##isa;
+    fz_conv_fn fz_conv_##isa;                                                           \
+    fz_pack_f32_fn fz_pack_f32_##isa;                                                   \
+    fz_packed_f32_fn fz_packed_f32_##isa;
 
 DECLARE(ref)
 DECLARE(sse41)

@@ -17,10 +17,14 @@
 /* The 128-bit constant (lo, hi) in every 128-bit part. */
 FZ_INLINE vi fz_dup128(uint64_t lo, uint64_t hi)
 {
-    vi v;
-    for (int i = 0; i < L; i++)
-        v[i] = (int64_t)(i & 1 ? hi : lo);
-    return v;
+    const __m128i v = _mm_set_epi64x((int64_t)hi, (int64_t)lo);
+#if FZ_VBYTES == 64
+    return (vi)_mm512_broadcast_i64x2(v);
+#elif FZ_VBYTES == 32
+    return (vi)_mm256_broadcastsi128_si256(v);
+#else
+    return (vi)v;
+#endif
 }
 
 FZ_INLINE vi fz_aesenc(vi s, vi k)
@@ -52,15 +56,15 @@ FZ_INLINE vi fz_aesenc(vi s, vi k)
 /* Strands c .. c+SPV-1 of (key, a, b): what does not depend on a, then the rest. */
 FZ_INLINE void fz_strands_base(vi base[NV], prism_key key, uint32_t b, uint32_t c)
 {
+    const vi k = fz_dup128(key.lo ^ (uint64_t)b << 32, key.hi), first = fz_dup128(0, c);
     for (int v = 0; v < NV; v++) {
-        vi x;
+        vi n = vi_set(0), half = vi_set(0); /* constants */
         for (int i = 0; i < L; i += 2) {
-            int q = v * L + i; /* first qword within the unit */
-            uint64_t half = (uint64_t)(q >> 1 & 1) << 63;
-            x[i] = (int64_t)(key.lo ^ (uint64_t)b << 32);
-            x[i + 1] = (int64_t)(key.hi ^ ((uint64_t)(c + (uint32_t)(q >> 2)) | half));
+            const int q = v * L + i; /* first qword within the unit */
+            n[i + 1] = q >> 2;
+            half[i + 1] = (int64_t)((uint64_t)(q >> 1 & 1) << 63);
         }
-        base[v] = x;
+        base[v] = k ^ ((vi)((vw)first + (vw)n) | half); /* c + n: 32 bits */
     }
 }
 

@@ -4,6 +4,7 @@
  */
 #include "matrix.h"
 
+#include <check.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -168,6 +169,28 @@ void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha,
         f->gemm_f64(job, c->m, c->n, k, alpha, p_of(a), a->rs, a->cs, p_of(b), b->rs,
                     b->cs, beta, p_of(c), c->rs, c->cs);
     leave();
+}
+
+int call_packed(enum prism_isa isa, const fz_job *job, ptrdiff_t k, const matrix *a,
+                const matrix *b, f64 beta, matrix *c)
+{
+    const fz_kernels *f = fz_kernels_for(isa);
+    const f32 be = narrow(beta);
+    if (!c->is_f32 || c->m < 1 || c->n < 2 || c->n > FZ_PACK_COLS || c->cs != 1 || k < 1)
+        return 0;
+    const size_t size = fz_pack_bytes(c->n, k);
+    uint8_t *to = aligned_alloc(64, size + 64);
+    memset(to, 0xa5, size + 64);
+    enter();
+    const int packed = f->pack_f32(job, c->n, k, p_of(b), b->rs, b->cs, to);
+    if (packed)
+        f->packed_f32(job, c->m, c->n, k, p_of(a), a->rs, a->cs, p_of(b), b->rs, b->cs, to,
+                      be, p_of(c), c->rs);
+    leave();
+    for (int i = 0; i < 64; i++)
+        ck_assert_uint_eq(to[size + (size_t)i], 0xa5);
+    free(to);
+    return packed;
 }
 
 f64 call_dot(enum prism_isa isa, const fz_job *job, const matrix *x, const matrix *y)

@@ -41,6 +41,9 @@ extern unsigned call_csr, call_csr_after;
 /* Kernels by type. */
 void call_gemm(enum prism_isa isa, const fz_job *job, ptrdiff_t k, f64 alpha,
                const matrix *a, const matrix *b, f64 beta, matrix *c);
+/* alpha 1, B packed before; 0: this law or these shapes have no packed product. */
+int call_packed(enum prism_isa isa, const fz_job *job, ptrdiff_t k, const matrix *a,
+                const matrix *b, f64 beta, matrix *c);
 f64 call_dot(enum prism_isa isa, const fz_job *job, const matrix *x, const matrix *y);
 void call_axpy(enum prism_isa isa, const fz_job *job, f64 alpha, const matrix *x,
                matrix *y);

@@ -95,10 +95,19 @@ typedef struct gemm_args {
     const matrix *a, *b;
 } gemm_args;
 
+static int packed; /* products with B packed before that were compared */
+
 static void run_gemm(enum prism_isa isa, const fz_job *job, void *arg, matrix *out)
 {
     const gemm_args *p = arg;
+    matrix again = matrix_copy(out);
     call_gemm(isa, job, p->k, p->alpha, p->a, p->b, p->beta, out);
+    if (p->alpha == 1 && call_packed(isa, job, p->k, p->a, p->b, p->beta, &again)) {
+        ck_assert_msg(matrix_differs(out, &again) == -1, "%s %tdx%tdx%td: packed",
+                      prism_isa_name(isa), out->m, out->n, p->k);
+        packed++;
+    }
+    matrix_close(&again);
 }
 
 static int by_definition;
@@ -217,6 +226,40 @@ START_TEST(gemm_shapes)
             }
     /* the comparison is not void */
     ck_assert_int_gt(by_definition, 150);
+    ck_assert_int_eq(packed > 10, is_f32);
+}
+END_TEST
+
+/* Several blocks of k with B packed before, in all modes at full precision; rows and columns
+ * of zeros, whose sums are +0 in every mode. */
+START_TEST(gemm_packed)
+{
+    static const int sizes[][3] = {{5, 64, 600}, {8, 40, 300}, {1, 17, 520}, {2, 128, 257}};
+    uint64_t seed = test_seed(UINT64_C(7160) + (uint64_t)_i);
+    rng g = {seed};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const int m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+        trial q = trial_make(&g, seed, 1, _i);
+        q.t = q.job.t = 24;
+        q.csr = 0;
+        snprintf(q.what, sizeof q.what, "gemm packed %dx%dx%d", m, n, k);
+        matrix a = matrix_open(&g, 1, m, k, ROW_MAJOR), b = matrix_open(&g, 1, k, n, STRIDED);
+        matrix c = matrix_open(&g, 1, m, n, ROW_MAJOR);
+        matrix_fill(&g, &a, SHAPE_UNIFORM, 0);
+        matrix_fill(&g, &b, SHAPE_UNIFORM, 0);
+        matrix_fill(&g, &c, SHAPE_UNIFORM, 0);
+        for (int p = 0; p < k; p++) {
+            matrix_set(&a, m - 1, p, 0);
+            matrix_set(&b, p, n / 2, 0);
+        }
+        const int before = packed;
+        gemm_args args = {k, 1, i % 2 ? 1 : 0, &a, &b};
+        trial_compare(&q, run_gemm, &args, &c);
+        ck_assert_int_gt(packed, before);
+        matrix_close(&a);
+        matrix_close(&b);
+        matrix_close(&c);
+    }
 }
 END_TEST
 
@@ -396,6 +439,7 @@ Suite *suite_kernels(void)
     tcase_set_timeout(c, test_long() ? 7200 : 300);
     tcase_add_test(c, keys_matter);
     tcase_add_test(c, gemm_takes_whole_words);
+    tcase_add_loop_test(c, gemm_packed, 0, 4);
     tcase_add_loop_test(c, gemm_residuals, 0, 8);
     tcase_add_test(c, gemm_overflow_of_one_bit);
     tcase_add_loop_test(c, gemm, 0, 8);
