@@ -27,7 +27,7 @@ _MAGIC = b"fuzzyplan "
 #: FZ_PLANFILE_AT of shim/rewrite/planfile.h.
 _HEADER = 1024
 #: enum fz_variant of shim/rewrite/area.h.
-_VARIANTS = ("nearest", "sr", "ud", "any mode or precision", "test")
+_VARIANTS = ("nearest", "sr", "ud", "any mode or precision", "cestac", "test")
 _OURS = re.compile(r".+-[0-9a-f]{16}\.plan(\.lock|\.\d+\.new)?")
 
 

@@ -16,6 +16,7 @@ enum fz_variant {
     FZ_SR,         /* in line for t = 24 and 53, rare lanes by the definition */
     FZ_UD,
     FZ_DEFINITION, /* every mode and precision, by the definition, one lane at a time */
+    FZ_CESTAC,     /* in line for t = 24 and 53, as sr and ud */
     FZ_SR_NEAREST, /* for tests: SR's code, with the word that makes it round to nearest */
     FZ_VARIANTS
 };
@@ -65,6 +66,7 @@ typedef struct fz_inst_site {
     uint8_t f64 : 1, minus_product : 1, minus_addend : 1, legacy : 1;
     uint8_t from_unsigned : 1;
     uint8_t biased : 1, later : 1; /* bf16: x has 0x7fff already; it will be added */
+    uint8_t away : 1, halves : 1;  /* cestac: what its bits say, and where they are */
 } fz_inst_site;
 
 enum { FZ_SITE_BEHIND = 13 };
@@ -74,7 +76,7 @@ enum {
     FZ_PAGE = 4096,
     FZ_AREA_STUBS = 4096,
     FZ_AREA_TABLE = 16384,
-    FZ_AREA_VARIANT = 0xa000000, /* room for the code of each, at the most */
+    FZ_AREA_VARIANT = 0xc000000, /* room for the code of each, at the most */
     FZ_SLOT = 8
 };
 
@@ -118,6 +120,21 @@ enum fz_constant {
     FZ_K_SPAN32_1, /* all of lane 1 */
     FZ_K_REAL32,   /* 1.0 */
     FZ_K_REAL64,
+    FZ_K_SIGN32,
+    FZ_K_SUM32, /* of sums of f32 in f32: from 2^-102 up to 2^127 */
+    FZ_K_SUM32_SPAN,
+    FZ_K_SUM32_SPAN_1, /* in lane 0, others always */
+    FZ_K_NORMAL32, /* of f32 by directed rounding: above 2^-126, below the largest */
+    FZ_K_NORMAL32_SPAN,
+    FZ_K_NORMAL32_SPAN_1,
+    FZ_K_FAR32, /* c from there on: a·b + c is zero only if it is exact */
+    FZ_K_FAR64,
+    FZ_K_TWO51,   /* the bits of 2^51 */
+    FZ_K_NOT52,   /* makes w the bits of 2^53 - 1 - w */
+    FZ_K_UNDER52, /* 2^52 - 1/2 */
+    FZ_K_TO_UNIT, /* to bits, for an exponent: times 2^-52 and the spacing */
+    FZ_K_TO_ULP,  /* from the bits of a power of two */
+    FZ_K_ONE64_1,
     FZ_CONSTANTS
 };
 

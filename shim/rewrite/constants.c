@@ -11,6 +11,8 @@ static void fill(uint8_t *page, int k, uint64_t even, uint64_t odd)
         memcpy(page + 32 * k + 8 * i, i & 1 ? &odd : &even, 8);
 }
 
+#define TWICE(dword) ((uint64_t)(uint32_t)(dword) * 0x100000001u)
+
 void fz_area_constants(uint8_t page[FZ_PAGE])
 {
     static const struct {
@@ -46,6 +48,20 @@ void fz_area_constants(uint8_t page[FZ_PAGE])
         {FZ_K_REAL32, UINT64_C(0x3f8000003f800000)},
         {FZ_K_REAL64, UINT64_C(0x3ff) << 52},
         {FZ_K_HALF52, (UINT64_C(1) << 51) - 1},
+        {FZ_K_SIGN32, UINT64_C(0x8000000080000000)},
+        /* |x| less this as signed numbers: above the span outside 2^-102 to 2^127. */
+        {FZ_K_SUM32, TWICE(0x80000000 + 0x0c800000)},
+        {FZ_K_SUM32_SPAN, TWICE(0x80000000 + (0x7f000000 - 0x0c800000) - 1)},
+        /* Twice |x| less this, unsigned. */
+        {FZ_K_NORMAL32, TWICE(2 * 0x00800001u)},
+        {FZ_K_NORMAL32_SPAN, TWICE(2 * (0x7f7ffffeu - 0x00800001u))},
+        {FZ_K_FAR32, TWICE(2 * 0x0d800000u)},  /* 2^-100 */
+        {FZ_K_TWO51, UINT64_C(1074) << 52},
+        {FZ_K_NOT52, (UINT64_C(1076) << 52) - 1},
+        {FZ_K_UNDER52, (UINT64_C(1075) << 52) - 1},
+        {FZ_K_TO_UNIT, -(UINT64_C(1127) << 52)},
+        {FZ_K_TO_ULP, UINT64_C(52) << 52},
+        {FZ_K_FAR64, 2 * (UINT64_C(123) << 52)}, /* 2^-900 */
     };
     memset(page, 0, FZ_PAGE);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -61,6 +77,11 @@ void fz_area_constants(uint8_t page[FZ_PAGE])
     memcpy(page + 32 * FZ_K_SIGN64_1, page + 32 * FZ_K_SIGN64, 8);
     memset(page + 32 * FZ_K_SPAN32_1, 0xff, 32);
     memcpy(page + 32 * FZ_K_SPAN32_1, page + 32 * FZ_K_SPAN32, 8);
+    memcpy(page + 32 * FZ_K_ONE64_1, page + 32 * FZ_K_ONE64, 8);
+    memset(page + 32 * FZ_K_SUM32_SPAN_1, 0x7f, 32);
+    memcpy(page + 32 * FZ_K_SUM32_SPAN_1, page + 32 * FZ_K_SUM32_SPAN, 4);
+    memset(page + 32 * FZ_K_NORMAL32_SPAN_1, 0xff, 32);
+    memcpy(page + 32 * FZ_K_NORMAL32_SPAN_1, page + 32 * FZ_K_NORMAL32_SPAN, 4);
     uint64_t two52 = UINT64_C(1) << 52, high11 = ~((UINT64_C(1) << 53) - 1);
     memcpy(page + 32 * FZ_K_TWO52, &two52, 8);
     memcpy(page + 32 * FZ_K_HIGH11, &high11, 8);

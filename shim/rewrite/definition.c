@@ -40,9 +40,20 @@ static uint64_t word(const fz_inst_site *s, const uint64_t *q, int lane, bool f6
     return next.q[lane - half] >> (64 - r);
 }
 
-static f32 round_f32(const fz_inst_site *s, f32 a, f32 b, f32 c, uint64_t w)
+/* Cestac's bit of a lane: towards minus infinity, or away from zero. */
+static uint64_t cestac_bit(const fz_inst_site *s, const uint64_t *q, int lane, bool f64_lane)
 {
-    enum prism_mode mode = fz_inst_now.mode;
+    const int half = s->legacy ? 2 : 4;
+    if (f64_lane)
+        return q[lane] >> 63;
+    if (!s->halves || s->op == FZ_INST_F32_BF16)
+        return q[lane / 2] >> (lane % 2 ? 63 : 31) & 1;
+    return lane < half ? q[lane] >> 63 : q[lane - half] >> 31 & 1;
+}
+
+static f32 round_f32(const fz_inst_site *s, f32 a, f32 b, f32 c, enum prism_mode mode,
+                     uint64_t w)
+{
     int t = fz_inst_now.t_f32;
     switch (s->op) {
     case FZ_INST_ADD: return prism_add_f32(a, b, mode, t, w);
@@ -56,9 +67,9 @@ static f32 round_f32(const fz_inst_site *s, f32 a, f32 b, f32 c, uint64_t w)
     }
 }
 
-static f64 round_f64(const fz_inst_site *s, f64 a, f64 b, f64 c, uint64_t w)
+static f64 round_f64(const fz_inst_site *s, f64 a, f64 b, f64 c, enum prism_mode mode,
+                     uint64_t w)
 {
-    enum prism_mode mode = fz_inst_now.mode;
     int t = fz_inst_now.t_f64;
     switch (s->op) {
     case FZ_INST_ADD: return prism_add_f64(a, b, mode, t, w);
@@ -123,7 +134,7 @@ static uint32_t bf16_word(uint32_t x, enum prism_mode mode, uint64_t w)
     if (mode == PRISM_NEAREST)
         return 0x7fff + (x >> 16 & 1);
     if (mode == PRISM_CESTAC)
-        return ((w & 1) ^ x >> 31) ? 0xffff : 0;
+        return w & 1 ? 0xffff : 0;
     return (uint32_t)w;
 }
 
@@ -159,6 +170,52 @@ static f64 u64_f64(uint64_t x, enum prism_mode mode, int t, uint64_t w)
     return prism_round_wide_f64((prism_wide){.m = x}, of_conversion(mode), t, w);
 }
 
+static void round_lane(const fz_inst_site *s, union vector *out, const union vector *a,
+                       const union vector *b, const union vector *c, int i,
+                       enum prism_mode mode, uint64_t w)
+{
+    int t = s->f64 ? fz_inst_now.t_f64 : fz_inst_now.t_f32;
+    switch (s->op) {
+    case FZ_INST_F32_BF16: out->u32[i] = round_bf16(s, a->u32[i], mode, w); break;
+    case FZ_INST_F32_F16: out->h[i] = round_f16(a->f[i], mode, w); break;
+    case FZ_INST_F64_F32: out->f[i] = prism_f64_to_f32(a->d[i], mode, t, w); break;
+    case FZ_INST_I32_F32:
+        out->f[i] = s->from_unsigned ? prism_i64_to_f32(a->u32[i], mode, t, w)
+                                     : prism_i32_to_f32(a->i[i], mode, t, w);
+        break;
+    case FZ_INST_INT_F32:
+        out->f[i] = s->from_unsigned ? u64_f32(a->u[i], mode, t, w)
+                                     : prism_i64_to_f32(a->q[i], mode, t, w);
+        break;
+    case FZ_INST_INT_F64:
+        out->d[i] = s->from_unsigned ? u64_f64(a->u[i], mode, t, w)
+                                     : prism_i64_to_f64(a->q[i], mode, t, w);
+        break;
+    default:
+        if (s->f64)
+            out->d[i] = round_f64(s, a->d[i], b->d[i], c->d[i], mode, w);
+        else
+            out->f[i] = round_f32(s, a->f[i], b->f[i], c->f[i], mode, w);
+    }
+}
+
+/* prism's word says up or down: away from zero is told by the nearest result's sign. */
+static uint64_t cestac_word(const fz_inst_site *s, const union vector *a,
+                            const union vector *b, const union vector *c, const uint64_t *q,
+                            int i)
+{
+    const uint64_t bit = cestac_bit(s, q, i, s->f64);
+    if (s->op == FZ_INST_F32_BF16)
+        return bit;
+    if (!s->away)
+        return !bit;
+    union vector near = {.u = {0}};
+    round_lane(s, &near, a, b, c, i, PRISM_NEAREST, 0);
+    uint64_t sign = s->op == FZ_INST_F32_F16 ? near.h[i] >> 15
+                    : s->f64                 ? near.u[i] >> 63 : near.u32[i] >> 31;
+    return bit ^ sign;
+}
+
 static void round_lanes(const fz_inst_site *s, union vector *out, const union vector *a,
                         const union vector *b, const union vector *c, const uint64_t *q)
 {
@@ -169,35 +226,15 @@ static void round_lanes(const fz_inst_site *s, union vector *out, const union ve
     int r = prism_word_bits(conversion ? of_conversion(mode) : mode,
                             s->f64 ? sizeof(f64) : sizeof(f32), t);
     if (s->op == FZ_INST_F32_F16)
-        r = mode == PRISM_NEAREST ? 0 : mode == PRISM_CESTAC ? 1 : 29;
+        r = mode == PRISM_NEAREST ? 0 : 29;
     if (s->op == FZ_INST_F32_BF16) {
         memcpy(out, a, 16); /* lanes that are not rounded */
-        r = mode == PRISM_NEAREST ? 0 : mode == PRISM_CESTAC ? 1 : 16;
+        r = mode == PRISM_NEAREST ? 0 : 16;
     }
     for (int i = 0; i < s->lanes; i++) {
-        uint64_t w = word(s, q, i, s->f64, r);
-        switch (s->op) {
-        case FZ_INST_F32_BF16: out->u32[i] = round_bf16(s, a->u32[i], mode, w); break;
-        case FZ_INST_F32_F16: out->h[i] = round_f16(a->f[i], mode, w); break;
-        case FZ_INST_F64_F32: out->f[i] = prism_f64_to_f32(a->d[i], mode, t, w); break;
-        case FZ_INST_I32_F32:
-            out->f[i] = s->from_unsigned ? prism_i64_to_f32(a->u32[i], mode, t, w)
-                                         : prism_i32_to_f32(a->i[i], mode, t, w);
-            break;
-        case FZ_INST_INT_F32:
-            out->f[i] = s->from_unsigned ? u64_f32(a->u[i], mode, t, w)
-                                         : prism_i64_to_f32(a->q[i], mode, t, w);
-            break;
-        case FZ_INST_INT_F64:
-            out->d[i] = s->from_unsigned ? u64_f64(a->u[i], mode, t, w)
-                                         : prism_i64_to_f64(a->q[i], mode, t, w);
-            break;
-        default:
-            if (s->f64)
-                out->d[i] = round_f64(s, a->d[i], b->d[i], c->d[i], w);
-            else
-                out->f[i] = round_f32(s, a->f[i], b->f[i], c->f[i], w);
-        }
+        uint64_t w = mode == PRISM_CESTAC ? cestac_word(s, a, b, c, q, i)
+                                          : word(s, q, i, s->f64, r);
+        round_lane(s, out, a, b, c, i, mode, w);
     }
 }
 

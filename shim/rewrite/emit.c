@@ -141,10 +141,10 @@ int fz_emit_need(const fz_emit *e, const ZydisDecodedInstruction *x,
         *why = "unknown form";
     if (*why)
         return 0;
-    return fz_site_need(c) + 1; /* memory operand, or a general register's value */
+    return fz_site_need(e, c) + 1; /* memory operand, or a general register's value */
 }
 
-int fz_site_need(fz_class c)
+int fz_site_need(const fz_emit *e, fz_class c)
 {
     int need = 4;
     if (c.op == FZ_INST_FMA && c.f64)
@@ -155,6 +155,11 @@ int fz_site_need(fz_class c)
         need = 7;
     if (c.f64 && (c.op == FZ_INST_MUL || c.op == FZ_INST_DIV))
         need = 5;
+    if (e->high && c.f64 && c.scalar && need < 6)
+        need = 6; /* emit_chain.c */
+    if (!e->high && e->variant == FZ_CESTAC && !c.f64 && c.op != FZ_INST_MUL &&
+        c.op != FZ_INST_DIV && c.op != FZ_INST_SQRT && c.op < FZ_INST_F64_F32)
+        need = 6;
     if (c.op == FZ_INST_ADDSUB || c.op == FZ_INST_FMA_ALT)
         need++;
     if (c.op == FZ_INST_HADD || c.op == FZ_INST_HSUB)

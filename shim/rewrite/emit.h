@@ -45,6 +45,8 @@ typedef struct fz_slow {
     int s, hi, y, tmp, p, q, u;
     int l;
     bool scalar;
+    bool cut;    /* the operation was done toward zero, without exceptions */
+    bool cestac; /* the cold code of emit_cestac.c */
     bool flags_saved; /* in rax */
     int stub; /* which one */
     int state, mask[5], mask_n; /* the emitter's */

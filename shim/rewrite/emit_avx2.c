@@ -20,7 +20,7 @@ void fz_avx2_step(fz_emit *e)
 }
 
 /* y has the sign of each lane out of range (OP_PTEST: high bits): leave for the cold code if there is one. */
-static fz_slow *leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar)
+fz_slow *fz_avx2_leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar)
 {
     if (scalar)
         rk(e, test, 0, y, 0, test == OP_PTEST ? FZ_K_HIGH11 : FZ_K_LANE0);
@@ -37,7 +37,7 @@ static fz_slow *leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar)
 }
 
 /* A scalar result in the low lane of r goes to its register; a packed one has to be there. */
-static void finish(fz_emit *e, const site *s, int r, int packed_l)
+void fz_avx2_finish(fz_emit *e, const site *s, int r, int packed_l)
 {
     if (s->scalar)
         rr(e, s->f64 ? OP_MOVSD : OP_MOVSS, 0, s->result, s->merge, r);
@@ -53,7 +53,7 @@ static void by_definition(fz_emit *e, const site *s)
     w->site = fz_slow_site(e, s, r);
     w->jump = fz_jump(e->code, FZ_FIX_HERE, 0);
     w->back = e->code->n;
-    finish(e, s, r, 0); /* a packed one is there already */
+    fz_avx2_finish(e, s, r, 0); /* a packed one is there already */
 }
 
 /* ---- f32 by sr: in f64 ------------------------------------------------------------------ */
@@ -120,6 +120,11 @@ static void widen_high(fz_emit *e, const site *s, int d, int x)
     rr(e, op, e->wide, d, 0, d);
 }
 
+void fz_avx2_widen(fz_emit *e, const site *s, bool high, int d, int x)
+{
+    (high ? widen_high : widen_low)(e, s, d, x);
+}
+
 /* The operation on one half, in f64, to d; t: two more temporaries. */
 static void wide_half(fz_emit *e, const site *s, bool high, int d, int t0, int t1)
 {
@@ -161,6 +166,13 @@ static void cut29(fz_emit *e, int l, int x, int t, bool high)
         rk(e, OP_PAND, l, t, t, FZ_K_ONE64);
         rr(e, OP_PADDQ, l, x, x, t);
         rk(e, OP_PADDQ, l, x, x, FZ_K_HALF29);
+    } else if (e->variant == FZ_CESTAC) { /* all ones or zero */
+        shift(e, OP_SHIFTD, 4, l, t, e->state, 31);
+        if (high)
+            rk(e, OP_PAND, l, t, t, FZ_K_LOW29);
+        else
+            shift(e, OP_SHIFTQ, 2, l, t, t, 35);
+        rr(e, OP_PADDQ, l, x, x, t);
     } else {
         if (high)
             rk(e, OP_PAND, l, t, e->state, FZ_K_LOW29);
@@ -187,6 +199,7 @@ static void sr_f32(fz_emit *e, const site *s)
     wide_half(e, s, false, lo, t0, t1);
     fz_slow *w = NULL;
     bool test = fz_site_underflows(s->op);
+    bool cestac_fma = e->variant == FZ_CESTAC && s->op == FZ_INST_FMA;
     if (test) {
         fz_flags_save(e);
         if (pair) {
@@ -197,12 +210,17 @@ static void sr_f32(fz_emit *e, const site *s)
             rr(e, OP_PADDQ, l, t0, lo, lo);
             rk(e, OP_PSUBQ, l, t0, t0, FZ_K_RANGE32);
         }
-        w = leave_if(e, pair ? OP_TESTPS : OP_TESTPD, l, t0, s->scalar);
+        if (cestac_fma)
+            fz_cestac_test_fma(e, l, pair, lo, hi, t0, t1);
+        w = fz_avx2_leave_if(e, pair ? OP_TESTPS : OP_TESTPD, l, t0, s->scalar);
         w->zeros = true;
         w->pair = pair;
         w->s = lo;
         w->hi = hi;
         w->tmp = t1;
+        w->cestac = cestac_fma;
+        w->p = e->temp[4];
+        w->q = e->temp[5];
         w->site = fz_slow_site(e, s, s->scalar ? lo : s->result);
         w->load = s->load;
         w->mem = s->mem;
@@ -225,7 +243,7 @@ static void sr_f32(fz_emit *e, const site *s)
     if (w)
         w->back = e->code->n;
     if (s->scalar)
-        finish(e, s, lo, 0);
+        fz_avx2_finish(e, s, lo, 0);
     if (test)
         fz_flags_restore(e);
 }
@@ -281,8 +299,25 @@ static void cut_f64(fz_emit *e, int l, bool scalar, int x, int rho, int t0, int 
     rr(e, OP_PADDQ, l, x, x, rho);
 }
 
+/* Cestac: x and the next number on the side of its error, which has the sign of rho, or of
+ * rho·b where b is a register: away from zero or not. */
+static void choose_f64(fz_emit *e, int l, int x, int rho, int b, int t0, int t1)
+{
+    rr(e, OP_PXOR, l, t0, x, rho);
+    if (b >= 0)
+        rr(e, OP_PXOR, l, t0, t0, b);
+    shift(e, OP_SHIFTQ, 2, l, t0, t0, 63); /* x is beyond the exact result */
+    shift(e, OP_SHIFTQ, 2, l, t1, e->state, 63);
+    rr(e, OP_PSUBQ, l, t1, t1, t0);
+    rr(e, OP_PADDQ, l, rho, rho, rho); /* of either sign */
+    rk(e, OP_PCMPEQQ, l, rho, rho, FZ_K_ZERO);
+    rr(e, OP_PANDN, l, t1, rho, t1);
+    rr(e, OP_PADDQ, l, x, x, t1);
+}
+
 static void sr_f64(fz_emit *e, const site *s)
 {
+    const bool cestac = e->variant == FZ_CESTAC;
     int x = e->temp[0], rho = e->temp[1], t0 = e->temp[2], t1 = e->temp[3];
     int r1 = e->temp[4], u = e->temp[5], ue = e->temp[6];
     int l = s->scalar ? 0 : s->l, type = s->scalar ? SD : PD;
@@ -317,7 +352,7 @@ static void sr_f64(fz_emit *e, const site *s)
         rk(e, OP_PSUBQ, l, t1, t1, FZ_K_RANGE64);
         rr(e, OP_POR, l, t0, t0, t1);
     }
-    fz_slow *w = leave_if(e, OP_TESTPD, l, t0, s->scalar);
+    fz_slow *w = fz_avx2_leave_if(e, OP_TESTPD, l, t0, s->scalar);
     w->zeros = s->op != FZ_INST_SQRT;
     w->s = x;
     w->hi = rho;
@@ -339,29 +374,45 @@ static void sr_f64(fz_emit *e, const site *s)
     case FZ_INST_DIV:
         mov(e, l, rho, a);
         fused(e, l, s->scalar, rho, x, s->b, true, false);
-        rr(e, typed(type, 0x5e), l, rho, rho, s->b);
+        if (!cestac)
+            rr(e, typed(type, 0x5e), l, rho, rho, s->b);
         break;
     case FZ_INST_SQRT:
         mov(e, l, rho, a);
         fused(e, l, s->scalar, rho, x, x, true, false);
+        if (cestac)
+            break;
         rr(e, typed(type, 0x58), l, t0, x, x);
         rr(e, typed(type, 0x5e), l, rho, rho, t0);
         break;
     default: /* (v - x) + (r + ue) with a·b = u + ue and c + u = v + r */
         mov(e, l, ue, u);
         fused(e, l, s->scalar, ue, a, s->b, false, true);
+        if (cestac) { /* exact, of its sign at least: c + ue = t1 + r1, u + t1 = ue' + rho */
+            rr(e, typed(type, 0x58), l, t1, c, ue);
+            two_sum_error(e, l, type, c, ue, false, t1, r1, t0);
+            rr(e, typed(type, 0x58), l, ue, u, t1);
+            two_sum_error(e, l, type, u, t1, false, ue, rho, t0);
+            rr(e, typed(type, 0x5c), l, ue, ue, x);
+            rr(e, typed(type, 0x58), l, rho, ue, rho);
+            rr(e, typed(type, 0x58), l, rho, rho, r1);
+            break;
+        }
         rr(e, typed(type, 0x58), l, t1, c, u); /* v */
         two_sum_error(e, l, type, c, u, false, t1, r1, t0);
         rr(e, typed(type, 0x5c), l, t1, t1, x);
         rr(e, typed(type, 0x58), l, rho, r1, ue);
         rr(e, typed(type, 0x58), l, rho, t1, rho);
     }
-    cut_f64(e, l, s->scalar, x, rho, t0, t1);
+    if (cestac)
+        choose_f64(e, l, x, rho, s->op == FZ_INST_DIV ? s->b : -1, t0, t1);
+    else
+        cut_f64(e, l, s->scalar, x, rho, t0, t1);
     if (!s->scalar)
         mov(e, l, s->result, x);
     w->back = e->code->n;
     if (s->scalar)
-        finish(e, s, x, 0);
+        fz_avx2_finish(e, s, x, 0);
     fz_flags_restore(e);
 }
 
@@ -402,7 +453,7 @@ static void up_or_down(fz_emit *e, const site *s)
         rr(e, OP_PAND, l, t0, t0, t1);
         rr(e, OP_PADDD, l, x, x, t0);
     }
-    finish(e, s, x, l);
+    fz_avx2_finish(e, s, x, l);
 }
 
 /* ---- One site --------------------------------------------------------------------------- */
@@ -411,7 +462,9 @@ void fz_avx2_round(fz_emit *e, site *s)
 {
     bool conversion = s->op >= FZ_INST_F64_F32;
     enum fz_variant v = e->variant;
-    bool in_line_sr = !s->f64 && v != FZ_DEFINITION && (v != FZ_UD || conversion);
+    bool sum = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB;
+    bool in_line_sr = !s->f64 && v != FZ_DEFINITION && (v != FZ_UD || conversion) &&
+                      !(v == FZ_CESTAC && (sum || s->op == FZ_INST_FMA));
     if (s->load >= 0 && !(in_line_sr && by_memory(e, s))) {
         fz_rrm(e->code, OP_LOAD, 1, s->load, 0, &s->mem);
         s->load = -1;
@@ -424,6 +477,8 @@ void fz_avx2_round(fz_emit *e, site *s)
         up_or_down(e, s);
     } else if (s->f64) {
         sr_f64(e, s);
+    } else if (v == FZ_CESTAC && sum) {
+        fz_cestac_sum(e, s);
     } else {
         sr_f32(e, s);
     }
@@ -434,7 +489,7 @@ void fz_avx2_integer(fz_emit *e, site *s, int y)
     int t = e->temp[2];
     fz_flags_save(e);
     rk(e, OP_PADDQ, 0, t, s->a, FZ_K_TWO52);
-    fz_slow *w = leave_if(e, OP_PTEST, 0, t, true);
+    fz_slow *w = fz_avx2_leave_if(e, OP_PTEST, 0, t, true);
     w->l = 0;
     w->site = fz_slow_site(e, s, y);
     if (!s->f64) {
@@ -442,6 +497,6 @@ void fz_avx2_integer(fz_emit *e, site *s, int y)
         rr(e, OP_CVTSD2SS, 0, y, y, y);
     }
     w->back = e->code->n;
-    finish(e, s, y, 0);
+    fz_avx2_finish(e, s, y, 0);
     fz_flags_restore(e);
 }

@@ -30,6 +30,7 @@ static void by_definition(fz_emit *e, const fz_bf16 *s, int x, int result)
                              .state = (uint8_t)e->state,
                              .biased = s->biased,
                              .later = s->later,
+                             .away = true,
                              .legacy = !e->wide};
     w->jump = fz_jump(e->code, FZ_FIX_HERE, 0);
     w->back = e->code->n;
@@ -52,10 +53,14 @@ void fz_emit_bf16(fz_emit *e, const fz_bf16 *s, const ZydisDecodedInstruction *i
     if (e->variant == FZ_DEFINITION) {
         by_definition(e, s, x, result);
     } else {
-        if (e->variant == FZ_SR_NEAREST)
+        if (e->variant == FZ_SR_NEAREST) {
             nearest_word(e, l, t, x, s->biased);
-        else
+        } else if (e->variant == FZ_CESTAC) {
+            shift(e, OP_SHIFTD, 4, l, t, e->state, 31);
+            shift(e, OP_SHIFTD, 2, l, t, t, 16);
+        } else {
             shift(e, OP_SHIFTD, 2, l, t, e->state, 16);
+        }
         if (s->biased || s->later)
             rk(e, OP_PADDD, l, t, t, FZ_K_UNBIAS16);
         if (s->half)

@@ -94,7 +94,9 @@ fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result)
                      .minus_product = s->minus_product,
                      .minus_addend = s->minus_addend,
                      .from_unsigned = s->from_unsigned,
-                     .legacy = !e->wide};
+                     .legacy = !e->wide,
+                     .away = fz_site_away(e, s),
+                     .halves = !e->high && fz_site_in_f64(s)};
 }
 
 /* Of an fma of f64: its result may be zero, its product if a factor is. */
@@ -209,7 +211,9 @@ void fz_emit_cold(fz_emit *e)
             fz_jump(c, FZ_FIX_HERE, s->resume);
             continue;
         }
-        if (s->zeros && s->high)
+        if (s->cestac)
+            fz_cestac_cold(e, s);
+        else if (s->zeros && s->high)
             fz_evex_zeros(e, s);
         else if (s->zeros)
             cold_zeros(e, s);

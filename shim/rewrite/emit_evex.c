@@ -27,34 +27,7 @@ enum {
     IN_STATE = 16, IN_OPERAND = 17, IN_RESULT = 20
 };
 
-static void ev(fz_emit *e, unsigned op, int l, int d, int a, int b)
-{
-    fz_ev(e->code, op, l, d, a, b, 0);
-}
-
-/* With a constant that is the same in all lanes, and with one that is not. */
-static void evk(fz_emit *e, unsigned op, int l, int d, int a, int k)
-{
-    fz_evk(e->code, op, l, d, a, 32 * k, EV_NO_FLAGS, 0);
-}
-
-static void ev_whole(fz_emit *e, unsigned op, int l, int d, int a, int k)
-{
-    fz_evk(e->code, op, l, d, a, 32 * k, 0, 0);
-}
-
-static void ev_shift(fz_emit *e, unsigned op, int kind, int l, int d, int s, int n)
-{
-    ev(e, op, l, kind, d, s);
-    fz_put(e->code, (unsigned)n);
-}
-
-static unsigned of_type(int type, unsigned opcode)
-{
-    return FZ_OP(1, type, type & 1, opcode);
-}
-
-static void step(fz_emit *e)
+void fz_evex_step(fz_emit *e)
 {
     const int s = FZ_HIGH_STATE;
     if (e->variant != FZ_SR_NEAREST)
@@ -69,7 +42,7 @@ void fz_evex_load(fz_emit *e, int bytes, int into, const fz_mem *m)
 
 /* ---- The way to the definition ---------------------------------------------------------- */
 
-static fz_slow *leave(fz_emit *e, const site *s, int l)
+fz_slow *fz_evex_leave(fz_emit *e, const site *s, int l)
 {
     fz_rrr(e->code, OP_KORTESTB, 0, TEST, 0, TEST);
     fz_slow *w = fz_slow_new(e);
@@ -89,7 +62,7 @@ static uint8_t place(int reg, int operand)
     return (uint8_t)(reg < 16 ? reg : IN_OPERAND + operand);
 }
 
-static void describe(fz_emit *e, fz_slow *w, const site *s)
+void fz_evex_describe(fz_emit *e, fz_slow *w, const site *s)
 {
     w->site = fz_slow_site(e, s, s->scalar || s->result >= 16 || e->lent ? IN_RESULT
                                                                          : s->result);
@@ -203,7 +176,7 @@ static void by_definition(fz_emit *e, const site *s)
 {
     fz_slow *w = fz_slow_new(e);
     w->scalar = s->scalar;
-    describe(e, w, s);
+    fz_evex_describe(e, w, s);
     w->load = -1;
     w->jump = fz_jump(e->code, FZ_FIX_HERE, 0);
     w->back = e->code->n;
@@ -276,6 +249,11 @@ static void cut29(fz_emit *e, int l, int x, int from, int t)
         evk(e, EV_ANDQ, l, t, t, FZ_K_ONE64);
         ev(e, EV_ADDQ, l, x, from, t);
         evk(e, EV_ADDQ, l, x, x, FZ_K_HALF29);
+    } else if (e->variant == FZ_CESTAC) { /* all ones or zero */
+        ev(e, EV_MOVD2M, 1, TEST, 0, FZ_HIGH_STATE);
+        if (x != from)
+            ev(e, EV_MOVAPD, l, x, 0, from);
+        fz_evk(e->code, EV_ADDQ, l, x, x, 32 * FZ_K_LOW29, EV_NO_FLAGS | TEST, 0);
     } else {
         if (l == 2) {
             ev_whole(e, EV_SRLVQ, 2, t, FZ_HIGH_STATE, FZ_K_SHIFT512);
@@ -306,7 +284,7 @@ static void test_sum(fz_emit *e, const site *s, int l, int x)
 {
     fz_ev(e->code, s->scalar ? EV_CLASSSS : EV_CLASSPS, l == 2, TEST, 0, s->result, 0);
     fz_put(e->code, 0x18);
-    fz_slow *w = leave(e, s, l);
+    fz_slow *w = fz_evex_leave(e, s, l);
     w->again = true;
     w->wide = x;
     w->result = s->result;
@@ -329,18 +307,18 @@ static void sr_f32(fz_emit *e, const site *s)
     int l = s->op == FZ_INST_F64_F32 && !s->scalar ? s->l
             : s->scalar                            ? 0 : s->lanes == 8 ? 2 : 1;
     fz_slow *w = NULL;
-    step(e);
+    fz_evex_step(e);
     int from = operate(e, s, l, x);
-    bool keep = (pinned || e->keep) && (s->scalar || s->lanes >= 4);
+    bool keep = (pinned || (e->keep && e->variant != FZ_CESTAC)) && (s->scalar || s->lanes >= 4);
     bool test = fz_site_underflows(s->op), sum = s->op == FZ_INST_ADD || s->op == FZ_INST_SUB;
     if (test || (sum && keep))
         fz_flags_save(e);
     if (test) {
         test_f32(e, s, l, from, t, keep);
-        w = leave(e, s, l);
+        w = fz_evex_leave(e, s, l);
         w->zeros = true;
         w->s = from;
-        describe(e, w, s);
+        fz_evex_describe(e, w, s);
     }
     cut29(e, l, x, from, t);
     if (s->scalar)
@@ -396,6 +374,22 @@ static void fused(fz_emit *e, int l, bool scalar, int d, int x, int y, bool minu
     ev(e, fz_site_fma(&s, 231), l, d, x, y);
 }
 
+/* d = the operation: rounded to `rounding`, or to nearest in the operands' own length. */
+void fz_evex_operate(fz_emit *e, const site *s, int d, int rounding)
+{
+    const int type = s->f64 ? (s->scalar ? SD : PD) : s->scalar ? SS : PS;
+    const int l = s->scalar ? 0 : s->l, how = rounding ? EV_NO_FLAGS : 0;
+    if (s->op == FZ_INST_FMA) {
+        unsigned op = fz_site_fma(s, 231);
+        ev(e, EV_MOVAPD, l, d, 0, s->c);
+        fz_ev(e->code, s->f64 ? op : op & ~(1u << 8), rounding ? rounding : l, d, s->a, s->b,
+              how);
+    } else {
+        fz_ev(e->code, of_type(type, fz_site_opcode[s->op]), rounding ? rounding : l, d, s->a,
+              s->b, how);
+    }
+}
+
 /* x rounded by its error rho, as in emit_avx2.c, to d. */
 static void cut_f64(fz_emit *e, int l, bool scalar, int d, int x, int rho, int t0, int t1)
 {
@@ -418,8 +412,22 @@ static void cut_f64(fz_emit *e, int l, bool scalar, int d, int x, int rho, int t
     ev(e, EV_ADDQ, l, d, x, rho);
 }
 
+/* Cestac: x and the next number on the side of its error, which has the sign of rho, or of
+ * rho·b where b is a register: away from zero or not. */
+static void choose_f64(fz_emit *e, int l, int x, int rho, int b, int t0, int t1)
+{
+    ev(e, EV_XORQ, l, t0, x, rho);
+    if (b >= 0)
+        ev(e, EV_XORQ, l, t0, t0, b);
+    ev_shift(e, EV_SHIFTQ, 2, l, t0, t0, 63); /* x is beyond the exact result */
+    ev_shift(e, EV_SHIFTQ, 2, l, t1, FZ_HIGH_STATE, 63);
+    ev(e, EV_SUBQ, l, t1, t1, t0);
+    evk(e, EV_TESTMQ, l, TEST, rho, FZ_K_ABS64);
+    fz_ev(e->code, EV_ADDQ, l, x, x, t1, TEST);
+}
+
 /* The sign of t tells lanes out of range, as in emit_avx2.c. */
-static void test_f64(fz_emit *e, const site *s, int l, int first, int other, int t, int t1)
+void fz_evex_test_f64(fz_emit *e, const site *s, int l, int first, int other, int t, int t1)
 {
     ev(e, EV_ADDQ, l, t, first, first);
     evk(e, EV_SUBQ, l, t, t, FZ_K_RANGE64);
@@ -438,7 +446,8 @@ static void sr_f64(fz_emit *e, const site *s)
     int r1 = e->temp[4], u = e->temp[5], ue = e->temp[6];
     int l = s->scalar ? 0 : s->l, type = s->scalar ? SD : PD;
     int a = s->a, c = s->c;
-    step(e);
+    const bool cestac = e->variant == FZ_CESTAC; /* of quotients and roots */
+    fz_evex_step(e);
     if (s->op == FZ_INST_FMA) {
         if (s->minus_product)
             evk(e, EV_XORQ, l, a = e->temp[7], s->a, FZ_K_SIGN64);
@@ -455,14 +464,14 @@ static void sr_f64(fz_emit *e, const site *s)
 
     fz_flags_save(e);
     /* Of the root's operand, since it bounds the residual; of the dividend, of the product. */
-    test_f64(e, s, l, s->op == FZ_INST_SQRT ? a : x,
+    fz_evex_test_f64(e, s, l, s->op == FZ_INST_SQRT ? a : x,
              s->op == FZ_INST_FMA   ? u
              : s->op == FZ_INST_DIV ? a : -1, t0, t1);
-    fz_slow *w = leave(e, s, l);
+    fz_slow *w = fz_evex_leave(e, s, l);
     w->zeros = s->op != FZ_INST_SQRT;
     w->s = x;
     w->u = u;
-    describe(e, w, s);
+    fz_evex_describe(e, w, s);
 
     switch (s->op) {
     case FZ_INST_ADD: sum_error(e, l, s->scalar, a, s->b, x, rho, t0); break;
@@ -474,11 +483,14 @@ static void sr_f64(fz_emit *e, const site *s)
     case FZ_INST_DIV:
         ev(e, EV_MOVAPD, l, rho, 0, a);
         fused(e, l, s->scalar, rho, x, s->b, true, false);
-        ev(e, of_type(type, 0x5e), l, rho, rho, s->b);
+        if (!cestac)
+            ev(e, of_type(type, 0x5e), l, rho, rho, s->b);
         break;
     case FZ_INST_SQRT:
         ev(e, EV_MOVAPD, l, rho, 0, a);
         fused(e, l, s->scalar, rho, x, x, true, false);
+        if (cestac)
+            break;
         ev(e, of_type(type, 0x58), l, t0, x, x);
         ev(e, of_type(type, 0x5e), l, rho, rho, t0);
         break;
@@ -491,7 +503,13 @@ static void sr_f64(fz_emit *e, const site *s)
         ev(e, of_type(type, 0x58), l, rho, r1, ue);
         ev(e, of_type(type, 0x58), l, rho, t1, rho);
     }
-    cut_f64(e, l, s->scalar, s->scalar ? x : s->result, x, rho, t0, t1);
+    if (cestac) {
+        choose_f64(e, l, x, rho, s->op == FZ_INST_DIV ? s->b : -1, t0, t1);
+        if (!s->scalar)
+            ev(e, EV_MOVAPD, l, s->result, 0, x);
+    } else {
+        cut_f64(e, l, s->scalar, s->scalar ? x : s->result, x, rho, t0, t1);
+    }
     if (s->scalar)
         ev(e, EV_MOVSD, 0, s->result, s->merge, x);
     w->back = e->code->n;
@@ -506,7 +524,7 @@ static void up_or_down(fz_emit *e, const site *s)
     int x = e->temp[0], t = e->temp[1];
     int l = s->scalar ? 0 : s->l;
     int type = s->f64 ? (s->scalar ? SD : PD) : s->scalar ? SS : PS;
-    step(e);
+    fz_evex_step(e);
     if (s->op == FZ_INST_FMA) {
         unsigned op = fz_site_fma(s, 231);
         ev(e, EV_MOVAPD, l, x, 0, s->c);
@@ -542,18 +560,23 @@ void fz_evex_round(fz_emit *e, site *s)
     enum fz_variant v = e->variant;
     bool exact_only = v == FZ_DEFINITION || s->op == FZ_INST_INT_F64 ||
                       s->op == FZ_INST_INT_F32 || s->op == FZ_INST_F32_F16;
-    bool sr32 = !exact_only && !s->f64 && (v != FZ_UD || conversion);
+    bool directed = v == FZ_CESTAC && fz_site_directed(e, s);
+    bool sr32 = !exact_only && !directed && !s->f64 && (v != FZ_UD || conversion);
     if (s->load >= 0 && (!sr32 || s->op == FZ_INST_F64_F32)) {
         fz_evex_load(e, s->scalar ? (s->f64 ? 8 : 4) : s->l ? 32 : 16, s->load, &s->mem);
         s->load = -1;
     }
     if (exact_only) {
-        step(e);
+        fz_evex_step(e);
         by_definition(e, s);
         if (s->result < 16)
             fz_emit_changed(e, 1u << s->result);
+    } else if (directed) {
+        fz_cestac_directed(e, s);
     } else if (v == FZ_UD && !conversion) {
         up_or_down(e, s);
+    } else if (s->f64 && s->scalar && s->op != FZ_INST_SQRT && v != FZ_CESTAC) {
+        fz_chain_sr(e, s);
     } else if (s->f64) {
         sr_f64(e, s);
     } else {
@@ -564,7 +587,7 @@ void fz_evex_round(fz_emit *e, site *s)
 void fz_evex_integer(fz_emit *e, site *s, int y)
 {
     int t = e->temp[2];
-    step(e);
+    fz_evex_step(e);
     fz_flags_save(e);
     if (s->from_unsigned) {
         ev_shift(e, EV_SHIFTQ, 2, 0, t, s->a, 53);
@@ -574,8 +597,8 @@ void fz_evex_integer(fz_emit *e, site *s, int y)
         ev_whole(e, EV_TESTMQ, 0, TEST, t, FZ_K_HIGH11);
     }
     s->load = -1;
-    fz_slow *w = leave(e, s, 0);
-    describe(e, w, s);
+    fz_slow *w = fz_evex_leave(e, s, 0);
+    fz_evex_describe(e, w, s);
     if (s->f64) {
         ev(e, EV_MOVSD, 0, s->result, s->merge, y);
     } else {

@@ -47,11 +47,11 @@ static written look(const ZydisDecodedInstruction *x, const ZydisDecodedOperand 
 }
 
 /* Of an fma the copies are negated. */
-static int rounding_need(fz_class c, const written *w)
+static int rounding_need(const fz_emit *e, fz_class c, const written *w)
 {
     if (w->copied)
         c.minus_product = c.minus_addend = false;
-    return fz_site_need(c);
+    return fz_site_need(e, c);
 }
 
 /* Else one register is lent, for an operand in memory. */
@@ -77,7 +77,7 @@ int fz_written_need(const fz_emit *e, const ZydisDecodedInstruction *x,
         *why = "unknown form";
     if (*why)
         return 0;
-    return rounding_need(c, &w) + (needs_copies(c, &w) ? 4 : 1);
+    return rounding_need(e, c, &w) + (needs_copies(c, &w) ? 4 : 1);
 }
 
 /* ---- Operands --------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ typedef struct operands {
     int at[3], n; /* a, b, c of the site */
 } operands;
 
-static void ev(fz_emit *e, unsigned op, int l, int d, int a, int b, int how)
+static void ev_how(fz_emit *e, unsigned op, int l, int d, int a, int b, int how)
 {
     fz_ev(e->code, op, l, d, a, b, how);
 }
@@ -128,8 +128,8 @@ static int source(fz_emit *e, const ZydisDecodedInstruction *x, const written *w
     if (is_memory(o))
         load(e, x, w, o, at, scalar, copy);
     else
-        ev(e, w->bytes == 8 ? EV_MOVAPD : EV_MOVAPS, w->l, copy, 0,
-           fz_vector_register(o->reg.value), w->mask);
+        ev_how(e, w->bytes == 8 ? EV_MOVAPD : EV_MOVAPS, w->l, copy, 0,
+               fz_vector_register(o->reg.value), w->mask);
     return copy;
 }
 
@@ -141,13 +141,13 @@ static void deliver(fz_emit *e, const site *s, const written *w, int d, int merg
     const int how = w->mask | (w->zeroing && w->mask ? EV_ZEROING : 0);
     const int l = w->narrows ? w->l - 1 : w->l;
     if (s->scalar)
-        ev(e, s->f64 ? EV_MOVSD : EV_MOVSS, 0, d, merge, r, how);
+        ev_how(e, s->f64 ? EV_MOVSD : EV_MOVSS, 0, d, merge, r, how);
     else if (s->op == FZ_INST_F32_F16)
-        ev(e, EV_MOV16, l < 0 ? 0 : l, d, 0, r, how);
+        ev_how(e, EV_MOV16, l < 0 ? 0 : l, d, 0, r, how);
     else
-        ev(e, s->f64 ? EV_MOVAPD : EV_MOVAPS, l < 0 ? 0 : l, d, 0, r, how);
+        ev_how(e, s->f64 ? EV_MOVAPD : EV_MOVAPS, l < 0 ? 0 : l, d, 0, r, how);
     if (l < 0 && !s->scalar) /* 128 bits narrowed: the upper half of the result is zero */
-        ev(e, EV_MOVQ, 0, d, 0, d, 0);
+        ev_how(e, EV_MOVQ, 0, d, 0, d, 0);
 }
 
 /* The halves of a result, r below and q above, to the destination. */
@@ -155,15 +155,15 @@ static void join(fz_emit *e, const site *s, const written *w, int d, int r, int 
 {
     const int how = w->mask | (w->zeroing && w->mask ? EV_ZEROING : 0);
     if (s->op == FZ_INST_F32_F16 && w->mask) {
-        ev(e, EV_INSERT128PS, 1, r, r, q, 0);
+        ev_how(e, EV_INSERT128PS, 1, r, r, q, 0);
         fz_put(e->code, 1);
-        ev(e, EV_MOV16, 1, d, 0, r, how);
+        ev_how(e, EV_MOV16, 1, d, 0, r, how);
         return;
     }
     if (w->narrows)
-        ev(e, EV_INSERT128PS, 1, d, r, q, how);
+        ev_how(e, EV_INSERT128PS, 1, d, r, q, how);
     else
-        ev(e, s->f64 ? EV_INSERT256PD : EV_INSERT256PS, 2, d, r, q, how);
+        ev_how(e, s->f64 ? EV_INSERT256PD : EV_INSERT256PS, 2, d, r, q, how);
     fz_put(e->code, 1);
 }
 
@@ -199,7 +199,7 @@ static void two_halves(fz_emit *e, const site *s, const written *w, const int co
         for (int k = 0; k < 3; k++)
             if (from[i] == copy[k])
                 upper[i] = copy[k];
-        ev(e, EV_EXTRACT256, 2, from[i], 0, upper[i], 0);
+        ev_how(e, EV_EXTRACT256, 2, from[i], 0, upper[i], 0);
         fz_put(e->code, 1);
     }
     half = *s;
@@ -268,7 +268,7 @@ void fz_written_site(fz_emit *e, const ZydisDecodedInstruction *x,
 {
     const fz_class c = fz_insn_class(x->mnemonic);
     const written w = look(x, operand);
-    const int base = rounding_need(c, &w);
+    const int base = rounding_need(e, c, &w);
     const char *why;
     fz_evex_lend(e, fz_written_need(e, x, operand, &why));
     const bool copies = needs_copies(c, &w);
@@ -292,7 +292,7 @@ void fz_written_site(fz_emit *e, const ZydisDecodedInstruction *x,
         const int k = c.f64 ? (c.odd_minus ? FZ_K_ODD64 : FZ_K_EVEN64)
                             : (c.odd_minus ? FZ_K_ODD32 : FZ_K_EVEN32);
         fz_evk(e->code, EV_BROADCAST256, 2, spare, 0, 32 * k, 0, 0);
-        ev(e, EV_XORQ, w.l, copy[2], s.c, spare, 0);
+        ev_how(e, EV_XORQ, w.l, copy[2], s.c, spare, 0);
         s.c = copy[2];
         s.op = FZ_INST_FMA;
     }

@@ -37,6 +37,14 @@
 #define EV_SRAD FZ_OP(1, 1, 0, 0x72)
 #define EV_SRLVQ FZ_OP(2, 1, 1, 0x45)
 #define EV_TERNQ FZ_OP(3, 1, 1, 0x25)
+#define EV_CMPUD FZ_OP(3, 1, 0, 0x1e)
+#define EV_SUBD FZ_OP(1, 1, 0, 0xfa)
+#define EV_TESTNMD FZ_OP(2, 2, 0, 0x27)
+#define EV_MOVD2M FZ_OP(2, 2, 0, 0x39)
+#define EV_MOVQ2M FZ_OP(2, 2, 1, 0x39)
+#define EV_BLENDPS FZ_OP(2, 1, 0, 0x65)
+#define EV_BLENDPD FZ_OP(2, 1, 1, 0x65)
+#define EV_CMPQ FZ_OP(3, 1, 1, 0x1f)
 #define EV_CMPUQ FZ_OP(3, 1, 1, 0x1e)
 #define EV_TESTMQ FZ_OP(2, 1, 1, 0x27)
 #define EV_TESTNMQ FZ_OP(2, 2, 1, 0x27)
@@ -67,6 +75,10 @@
 #define OP_KORB FZ_OP(1, 1, 0, 0x45)
 #define OP_KLOAD FZ_OP(1, 0, 1, 0x90)
 #define OP_KSTORE FZ_OP(1, 0, 1, 0x91)
+
+/* Embedded rounding, of 512 bits and scalars: in the place of their length, with
+ * EV_NO_FLAGS. */
+enum { EV_DOWN = 1, EV_UP = 2, EV_CUT = 3 };
 
 /* How an EVEX form is used. */
 enum {

@@ -114,7 +114,9 @@ static enum fz_variant variant_of(const fz_policy *p)
         return FZ_IDENTITY;
     if (full && p->mode == PRISM_SR)
         return FZ_SR;
-    return full && p->mode == PRISM_UD ? FZ_UD : FZ_DEFINITION;
+    if (full && p->mode == PRISM_UD)
+        return FZ_UD;
+    return full && p->mode == PRISM_CESTAC ? FZ_CESTAC : FZ_DEFINITION;
 }
 
 /* What the definition obeys from now on, and the variant that serves it. */

@@ -54,6 +54,33 @@ static inline int32_t in_tls(const fz_emit *e, size_t field)
 {
     return e->tls + (int32_t)field;
 }
+/* In EVEX; evk: with a constant that is the same in all lanes, ev_whole: with any. */
+static inline void ev(fz_emit *e, unsigned op, int l, int d, int a, int b)
+{
+    fz_ev(e->code, op, l, d, a, b, 0);
+}
+
+static inline void evk(fz_emit *e, unsigned op, int l, int d, int a, int k)
+{
+    fz_evk(e->code, op, l, d, a, 32 * k, EV_NO_FLAGS, 0);
+}
+
+static inline void ev_whole(fz_emit *e, unsigned op, int l, int d, int a, int k)
+{
+    fz_evk(e->code, op, l, d, a, 32 * k, 0, 0);
+}
+
+static inline void ev_shift(fz_emit *e, unsigned op, int kind, int l, int d, int s, int n)
+{
+    ev(e, op, l, kind, d, s);
+    fz_put(e->code, (unsigned)n);
+}
+
+static inline unsigned of_type(int type, unsigned opcode)
+{
+    return FZ_OP(1, type, type & 1, opcode);
+}
+
 #define TLS(e, field) in_tls(e, offsetof(fz_inst_tls, field))
 
 /* Opcodes of typed operations, and of fma in f64 by the order of its operands. */
@@ -69,7 +96,7 @@ static inline bool fz_site_underflows(int op)
 }
 
 /* emit.c: temporaries that rounding takes, operands apart; the site, its operands known. */
-int fz_site_need(fz_class c);
+int fz_site_need(const fz_emit *e, fz_class c);
 void fz_site_round(fz_emit *e, site *s);
 void fz_site_integer(fz_emit *e, site *s, const ZydisDecodedInstruction *x,
                      const ZydisDecodedOperand *o, uint64_t at, int temp);
@@ -82,6 +109,25 @@ void fz_written_site(fz_emit *e, const ZydisDecodedInstruction *x,
 
 /* lend.c: masks 1 to 4 of the emitter's, where they are the host's. */
 void fz_lend_masks(fz_emit *e, unsigned op);
+/* Cestac: is an f32 computed in f64, with one half of its lanes' bits below the other's? Sums
+ * are computed in f32, since their f64 need not tell whether they are exact. */
+static inline bool fz_site_in_f64(const site *s)
+{
+    return !s->f64 && s->op != FZ_INST_ADD && s->op != FZ_INST_SUB;
+}
+
+/* Cestac: directed rounding, which only AVX-512 has. */
+static inline bool fz_site_directed(const fz_emit *e, const site *s)
+{
+    return e->high && (s->op == FZ_INST_ADD || s->op == FZ_INST_SUB || s->op == FZ_INST_MUL ||
+                       s->op == FZ_INST_FMA);
+}
+
+/* Cestac: does a bit say away from zero or towards it, instead of down or up? */
+static inline bool fz_site_away(const fz_emit *e, const site *s)
+{
+    return !fz_site_directed(e, s);
+}
 
 /* emit_cold.c */
 void fz_flags_save(fz_emit *e);
@@ -94,6 +140,14 @@ fz_inst_site fz_slow_site(const fz_emit *e, const site *s, int result);
 void fz_avx2_step(fz_emit *e);
 void fz_avx2_round(fz_emit *e, site *s);
 void fz_avx2_integer(fz_emit *e, site *s, int y);
+fz_slow *fz_avx2_leave_if(fz_emit *e, unsigned test, int l, int y, bool scalar);
+void fz_avx2_finish(fz_emit *e, const site *s, int r, int packed_l);
+void fz_avx2_widen(fz_emit *e, const site *s, bool high, int d, int x);
+void fz_evex_step(fz_emit *e);
+fz_slow *fz_evex_leave(fz_emit *e, const site *s, int l);
+void fz_evex_describe(fz_emit *e, fz_slow *w, const site *s);
+void fz_evex_operate(fz_emit *e, const site *s, int d, int rounding); /* 0: nearest */
+void fz_evex_test_f64(fz_emit *e, const site *s, int l, int first, int other, int t, int t1);
 void fz_evex_round(fz_emit *e, site *s);
 void fz_evex_integer(fz_emit *e, site *s, int y);
 void fz_evex_lend(fz_emit *e, int need);
@@ -102,5 +156,16 @@ void fz_evex_cold(fz_emit *e, const fz_slow *s);   /* before the stub: what it d
 void fz_evex_again(fz_emit *e, const fz_slow *s); /* widen the result again */
 void fz_evex_resume(fz_emit *e, const fz_slow *s); /* after it */
 void fz_evex_zeros(fz_emit *e, const fz_slow *s);
+
+/* emit_chain.c */
+void fz_chain_sr(fz_emit *e, const site *s);
+
+/* emit_cestac.c: sums of f32 with AVX2; the test of an fma held in f64, its vector in
+ * register y; with AVX-512 all that has directed rounding. The rest shares sr's code. */
+void fz_cestac_sum(fz_emit *e, const site *s);
+void fz_cestac_test_fma(fz_emit *e, int l, bool pair, int lo, int hi, int y, int t);
+void fz_cestac_directed(fz_emit *e, const site *s);
+/* Their cold code: go on in line if the lanes that failed the test are well. */
+void fz_cestac_cold(fz_emit *e, const fz_slow *s);
 
 #endif

@@ -4,7 +4,7 @@ SPDX-License-Identifier: Apache-2.0
 
     PYTHON tests/bench/inst.py full|quick BUILD
 
-One long-lived process each for native, sr and ud, one thread, ATEN_CPU_CAPABILITY=avx2 and
+One long-lived process each for native, sr, ud and cestac, one thread, ATEN_CPU_CAPABILITY=avx2 and
 oneDNN off in all of them. A ratio is the median over rounds of the ratio of one round's
 processor time. Writes BUILD/bench-inst.json.
 """
@@ -129,7 +129,7 @@ def main() -> None:
     """Measure and print all of it."""
     rounds, block = OPTIONS[sys.argv[1]]
     build = Path(sys.argv[2]).resolve()
-    modes = ("", "sr", "ud")
+    modes = ("", "sr", "ud", "cestac")
     workers = {m: start(build, m) for m in modes}
     rows = []
     print(
@@ -140,19 +140,19 @@ def main() -> None:
         n = IN_CACHE if place == "in" else OUT_OF_CACHE
         print(f"\n{dtype}, {n} elements, {place} of cache" if place == "out" else
               f"\n{dtype}, {n} elements, in cache")  # fmt: skip
-        print(f"{'operation':<16}{'native':>10}{'sr':>8}{'ud':>8}  spread of sr")
-        all_of_them: dict[str, list[float]] = {"sr": [], "ud": []}
+        print(f"{'operation':<16}{'native':>10}{'sr':>8}{'ud':>8}{'cestac':>8}  spread of sr")
+        all_of_them: dict[str, list[float]] = {m: [] for m in modes[1:]}
         for name in operations(64, dtype):
             times: dict[str, list[float]] = {m: [] for m in modes}
             for r in range(rounds):
-                for m in modes[r % 3 :] + modes[: r % 3]:
+                for m in modes[r % 4 :] + modes[: r % 4]:
                     w = workers[m]
                     w.stdin.write(json.dumps([n, dtype, name, block]) + "\n")
                     w.stdin.flush()
                     times[m].append(json.loads(w.stdout.readline())[1])
             ratios = {
                 m: sorted(a / b for a, b in zip(times[m], times[""]))
-                for m in ("sr", "ud")
+                for m in modes[1:]
             }
             value = {m: statistics.median(r) for m, r in ratios.items()}
             for m, v in value.items():
@@ -160,7 +160,7 @@ def main() -> None:
             each = 1e6 / (1 if n > IN_CACHE else 20)
             print(
                 f"{name:<16}{statistics.median(times['']) * each:>8.1f}us"
-                f"{value['sr']:>8.2f}{value['ud']:>8.2f}  "
+                f"{value['sr']:>8.2f}{value['ud']:>8.2f}{value['cestac']:>8.2f}  "
                 f"{ratios['sr'][0]:.2f}..{ratios['sr'][-1]:.2f}"
                 f"{'' if value['sr'] <= worst_target else '  MISSED'}",
                 flush=True,
@@ -177,7 +177,8 @@ def main() -> None:
         means = {m: statistics.geometric_mean(v) for m, v in all_of_them.items()}
         met = "met" if means["sr"] <= mean_target else "MISSED"
         print(
-            f"{'geometric mean':<16}{'':>10}{means['sr']:>8.2f}{means['ud']:>8.2f}  "
+            f"{'geometric mean':<16}{'':>10}{means['sr']:>8.2f}{means['ud']:>8.2f}"
+            f"{means['cestac']:>8.2f}  "
             f"sr <= {mean_target:g} {met}"
         )
     for w in workers.values():

@@ -1,4 +1,4 @@
-"""The laws of sr and ud on torch's own code: prints figures as JSON, for test_laws.py.
+"""The laws of sr, ud and cestac on torch's own code: prints figures as JSON, for test_laws.py.
 
 SPDX-License-Identifier: Apache-2.0
 
@@ -7,7 +7,9 @@ SPDX-License-Identifier: Apache-2.0
 `law`: for operations that are one rounding each, on fixed data: how many results are none of
 the two neighbours of the exact one, and two z-scores over all elements: of the mean error in
 units of the last place, and of its covariance with the chance p to be rounded up, which a law
-that takes another p for the same mean would show. Exact results are Python's fractions.
+that takes another p for the same mean would show. For cestac, where every inexact result goes
+up with a chance of a half, the same two of the results' directions. Exact results are Python's
+fractions.
 """
 
 from __future__ import annotations
@@ -68,6 +70,7 @@ def law(name: str, dtype: torch.dtype) -> dict[str, float]:
     x, y = (t.numpy().tolist() for t in (a, b))
     stray = units = 0
     total = variance = slope = slope_variance = 0.0
+    half = half_n = half_slope = half_slope_n = 0.0
     for i in range(n):
         exact = EXACT[name](Fraction(x[i]), Fraction(y[i]))
         near = wide(float(exact))
@@ -83,6 +86,9 @@ def law(name: str, dtype: torch.dtype) -> dict[str, float]:
         up = float((exact - Fraction(float(low))) / ulp) if ulp else 0.0
         variance += repeats * up * (1 - up)
         slope_variance += repeats * up * (1 - up) * (up - 0.5) ** 2
+        if ulp:
+            half_n += repeats / 4
+            half_slope_n += repeats / 4 * (up - 0.5) ** 2
         around = [np.nextafter(near, wide(end)) for end in (np.inf, -np.inf)]
         for r in results:
             v = r[i]
@@ -91,11 +97,15 @@ def law(name: str, dtype: torch.dtype) -> dict[str, float]:
                 error = float((Fraction(float(v)) - exact) / ulp)
                 total += error
                 slope += error * (up - 0.5)
+                half += (v == high) - 0.5
+                half_slope += ((v == high) - 0.5) * (up - 0.5)
             units += v in around
     return {
         "stray": stray,
         "z": total / math.sqrt(variance),
         "z_slope": slope / math.sqrt(slope_variance),
+        "z_half": half / math.sqrt(half_n),
+        "z_half_slope": half_slope / math.sqrt(half_slope_n),
         "moved": units / (n * repeats),
     }
 

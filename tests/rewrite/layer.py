@@ -26,7 +26,7 @@ PYTHONS = {
 IDENTITY = {"FUZZY_MODE": "nearest"}
 TRAPS = {"FUZZYTORCH_PLAN_TRAP": "1"}
 #: The code of sr, with the word that makes it round to nearest.
-SR_TO_NEAREST = {"FUZZY_MODE": "sr", "FUZZYTORCH_PLAN_VARIANT": "4"}
+SR_TO_NEAREST = {"FUZZY_MODE": "sr", "FUZZYTORCH_PLAN_VARIANT": "5"}
 #: The definition in C, at every site.
 DEFINITION = {"FUZZY_MODE": "nearest", "FUZZYTORCH_PLAN_VARIANT": "3"}
 

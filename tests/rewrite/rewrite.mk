@@ -3,6 +3,7 @@
 
 FORMS_OBJ := $(addprefix $(B)/,tests/rewrite/test_forms.o tests/rewrite/forms.o \
                shim/rewrite/emit.o shim/rewrite/emit_avx2.o shim/rewrite/emit_cold.o \
+               shim/rewrite/emit_cestac.o shim/rewrite/emit_chain.o \
                shim/rewrite/emit_evex.o shim/rewrite/held.o \
                shim/rewrite/emit_written.o shim/rewrite/lend.o \
                shim/rewrite/insn.o shim/rewrite/constants.o \

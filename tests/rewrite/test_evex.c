@@ -390,6 +390,13 @@ START_TEST(ud_in_line_is_the_definition)
 END_TEST
 
 /* sr's code raises what the instruction raises, and no more: inactive lanes nothing. */
+START_TEST(cestac_in_line_is_the_definition)
+{
+    fz_inst_law cestac = {PRISM_CESTAC, 24, 53};
+    each(FZ_DEFINITION, cestac, FZ_CESTAC, cestac, true);
+}
+END_TEST
+
 START_TEST(nothing_is_raised)
 {
     static machine m;
@@ -466,6 +473,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, sr_to_nearest_is_the_instruction);
     tcase_add_test(t, sr_where_flags_are_dead);
     tcase_add_test(t, ud_in_line_is_the_definition);
+    tcase_add_test(t, cestac_in_line_is_the_definition);
     tcase_add_test(t, nothing_is_raised);
     tcase_add_test(t, lanes_left_out_are_not_read);
     suite_add_tcase(suite, t);

@@ -1,9 +1,9 @@
-"""The laws of sr and ud on torch's code, and whose noise differs from whose.
+"""The laws of sr, ud and cestac on torch's code, and whose noise differs from whose.
 
 SPDX-License-Identifier: Apache-2.0
 
 Seeds are fixed, so a test that passes goes on passing. A right law with another seed fails
-one of the 28 assertions |z| < 6 with a probability below 28 * 2e-9.
+one of the 84 assertions |z| < 6 with a probability below 84 * 2e-9.
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ class Laws(unittest.TestCase):
         for name, figures in asked("law", FUZZY_MODE="ud").items():
             with self.subTest(name):
                 self.assertEqual(figures["moved"], 1)
+
+    def test_cestac(self) -> None:
+        """Exact results stay, others go either way with equal chances."""
+        for isa in ({}, {"FUZZY_ISA": "avx2"}):
+            for name, figures in asked("law", FUZZY_MODE="cestac", **isa).items():
+                with self.subTest(name, **isa):
+                    self.assertEqual(figures["stray"], 0)
+                    self.assertLess(abs(figures["z_half"]), 6)
+                    self.assertLess(abs(figures["z_half_slope"]), 6)
 
     def test_nearest(self) -> None:
         """The same script sees nothing in nearest."""
