@@ -28,8 +28,8 @@ ISA_avx512   := -DFZ_ISA=avx512 -DFZ_VBYTES=64 -mavx2 -mfma -maes -mvaes -mavx51
 PRISM_SRC   := $(wildcard prism/*.c)
 KERNELS_SRC := $(wildcard kernels/*.c)
 # What needs Zydis is a program of its own, fuzzytorch-plan.
-INST_SRC    := $(addprefix shim/rewrite/,cache.c definition.c map.c runtime.c shown.c \
-               signals.c)
+INST_SRC    := $(addprefix shim/rewrite/,cache.c definition.c map.c prune.c runtime.c \
+               shown.c signals.c)
 PLAN_SRC    := $(filter-out $(INST_SRC),$(wildcard shim/rewrite/*.c))
 SHIM_SRC    := $(wildcard shim/*.c) shim/rewrite/constants.c $(INST_SRC)
 PER_ISA     := $(wildcard prism/isa*.c) $(wildcard kernels/isa*.c)

@@ -68,14 +68,21 @@ int fz_policy_set(const fz_setting *s)
         p->generation = s->generation;
         p->epoch++;
     }
+    for (unsigned i = 0; i < subscribers; i++) {
+        if (subscriber[i](before, p))
+            continue;
+        for (unsigned k = 0; k <= i; k++)
+            subscriber[k](p, before);
+        pthread_mutex_unlock(&guard);
+        return -EIO;
+    }
     atomic_store_explicit(&fz_policy_current, p, memory_order_release);
     /* After the policy: a stream that restarts by it must find the seed. */
     atomic_store_explicit(&fz_epoch, p->epoch, memory_order_release);
     if (s->reseed)
         fz_lineage_unannounce(); /* children learn the seed from FUZZY_LINEAGE */
-    for (unsigned i = 0; i < subscribers; i++)
-        subscriber[i](before, p);
     pthread_mutex_unlock(&guard);
+    fz_self(); /* a seed that was set begins here */
     return 0;
 }
 

@@ -4,7 +4,8 @@
  * SPDX-License-Identifier: Apache-2.0
  *
  * A library linked with hidden visibility, or with -Bsymbolic, calls its own sgemm_
- * directly, and no preload is asked. Where .symtab still names the function, its first
+ * directly, and no preload is asked. Where .symtab (of a stripped library: the table of
+ * what it exports) still names the function, its first
  * five bytes become a jump: to a slot of a page near the library, and from there to our
  * symbol. The same slot holds the instructions that were there, so that the original stays
  * callable. A function whose entry cannot be moved with certainty stays native and is
@@ -253,7 +254,8 @@ static bool telling(const char *name)
                                                     name[1] == 'm'));
 }
 
-static void read_symtab(const struct file *f, uintptr_t base)
+/* False if there is none: the library is stripped. */
+static bool read_symtab(const struct file *f, uintptr_t base)
 {
     const ElfW(Ehdr) *e = part(f, 0, sizeof *e);
     const ElfW(Shdr) *sections =
@@ -266,7 +268,7 @@ static void read_symtab(const struct file *f, uintptr_t base)
         const ElfW(Sym) *sym = part(f, s->sh_offset, s->sh_size);
         const char *strings = part(f, names->sh_offset, names->sh_size);
         if (!sym || !strings || !names->sh_size || strings[names->sh_size - 1])
-            return;
+            return false;
         for (size_t k = 0; k < s->sh_size / sizeof *sym; k++) {
             if (ELF64_ST_TYPE(sym[k].st_info) != STT_FUNC || !sym[k].st_value ||
                 sym[k].st_shndx == SHN_UNDEF || sym[k].st_name >= names->sh_size)
@@ -284,6 +286,26 @@ static void read_symtab(const struct file *f, uintptr_t base)
             d->entry = base + sym[k].st_value;
             d->size = sym[k].st_size;
             d->hidden = local || seen != STV_DEFAULT;
+        }
+        return true;
+    }
+    return false;
+}
+
+/* What a stripped library exports is still named. */
+static void read_exported(const struct module *m)
+{
+    const unsigned n = m->gnu_hash ? symbols_in_gnu_hash(m->gnu_hash) : 0;
+    for (unsigned i = n ? m->gnu_hash[1] : 0; i < n; i++) {
+        const ElfW(Sym) *s = &m->symbols[i];
+        const char *name = m->strings + s->st_name;
+        if (s->st_shndx == SHN_UNDEF || ELF64_ST_TYPE(s->st_info) != STT_FUNC)
+            continue;
+        struct diverted *d = by_name(name);
+        take_called(name, m->base + s->st_value);
+        if (d) {
+            d->entry = m->base + s->st_value;
+            d->size = s->st_size;
         }
     }
 }
@@ -506,8 +528,15 @@ static void begin(const char *path)
     close(fd);
     if (!f.p)
         return;
-    read_symtab(&f, m.base);
+    const bool stripped = !read_symtab(&f, m.base);
+    if (stripped)
+        read_exported(&m);
     leave_bound(&m);
+    const struct diverted *product = by_name("sgemm_");
+    if (stripped && product && !product->entry && !product->bound &&
+        fz_policy_get()->scope & FZ_SCOPE_BLAS)
+        fz_say("warning: torch is stripped, and no call of sgemm_ shows in its tables: what "
+               "it has of BLAS inside itself stays native");
     compare(&m, &f);
     int before = fz_divert_opening ? fz_divert_opening : 1;
     bool any = false;

@@ -8,6 +8,8 @@
  *
  *   -EINVAL  no such mode, or significand bits out of range
  *   -EBUSY   called inside a kernel or a parallel region
+ *   -EIO     moved code of a library cannot follow, as a line on stderr says (no room for its
+ *            plan): nothing has changed
  *   -EPERM   the process was started with FUZZY_MODE=off, where the library does nothing
  *
  * Mode "off" set here lets calls through to the originals; unlike FUZZY_MODE=off it can be

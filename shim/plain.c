@@ -100,24 +100,35 @@ static op_fn *const ops[OPS] = {
     ALL(TAKE)
 };
 
-/* Under slots.c's lock. */
-void *fz_plain_entry(const char *name, void *real)
+/* The number in `list` of a function with this mangled name, -1: none. */
+static int listed(const char *name)
 {
     static const char *const spaces[] = {"_ZN2at6native", "_ZN2at18TensorIteratorBase"};
     const char *p = NULL;
     unsigned length = 0;
-    int which = -1;
     for (int i = 0; i < 2; i++)
         if (!strncmp(name, spaces[i], strlen(spaces[i])))
             p = name + strlen(spaces[i]);
     if (!p)
-        return NULL;
+        return -1;
     while (*p >= '0' && *p <= '9')
         length = length * 10 + (unsigned)(*p++ - '0');
-    for (size_t i = 0; i < sizeof list / sizeof *list && which < 0; i++)
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (list[i].length == length && !strncmp(p, list[i].name, length) &&
             (p[length] == 'E' || !strncmp(p + length, "4implE", 6)))
-            which = (int)i;
+            return (int)i;
+    return -1;
+}
+
+bool fz_plain_named(const char *name)
+{
+    return listed(name) >= 0;
+}
+
+/* Under slots.c's lock. */
+void *fz_plain_entry(const char *name, void *real)
+{
+    const int which = listed(name);
     if (which < 0 || !real)
         return NULL;
     /* The first eight are never used: see ALL. */

@@ -32,6 +32,7 @@ static const char *const variables[][2] = {
     {"FUZZY_LINEAGE", "nothing of yours: it is set for exec'd children"},
     {"FUZZY_VERBOSE", "0, 1, 2 or 3"},
     {"FUZZY_CACHE", "a folder"},
+    {"FUZZY_CACHE_SIZE", "megabytes of plans, 0 for no limit"},
     /* Set by fuzzyrun for the command it samples. */
     {"FUZZY_SAMPLE", "the number of a sample, set by fuzzyrun"},
     {"FUZZY_SAMPLE_DIR", "the folder of a sample, set by fuzzyrun"},
@@ -288,6 +289,11 @@ static void parse_cache(fz_policy *p)
     p->cache = get("FUZZY_CACHE");
     if (p->cache && stat(p->cache, &st) == 0 && !S_ISDIR(st.st_mode))
         bad("FUZZY_CACHE", p->cache);
+    const char *v = get("FUZZY_CACHE_SIZE");
+    uint64_t megabytes = FZ_CACHE_MEGABYTES;
+    if (v && (!parse_u64(v, &megabytes) || megabytes > UINT32_MAX))
+        bad("FUZZY_CACHE_SIZE", v);
+    p->cache_size = megabytes * 1000000;
 }
 
 void fz_policy_parse(fz_policy *p)

@@ -80,6 +80,8 @@ typedef struct fz_rules {
     _Atomic uint8_t *matched; /* of each rule; shared with forked children */
 } fz_rules;
 
+enum { FZ_CACHE_MEGABYTES = 2000 }; /* of plans, where FUZZY_CACHE_SIZE does not say */
+
 typedef struct fz_policy {
     bool off;
     enum prism_mode mode;
@@ -94,6 +96,7 @@ typedef struct fz_policy {
     const char *report; /* NULL: none; "stderr"; a path with %p and %r */
     bool report_callers, report_operations;
     const char *cache;
+    uint64_t cache_size; /* bytes that plans may take, 0: any */
     int verbose;
     prism_key lineage; /* of the process, from FUZZY_LINEAGE or the root */
     bool paused;       /* mode off by fz_policy_set: calls pass, their streams go on */
@@ -126,10 +129,12 @@ typedef struct fz_setting {
 } fz_setting;
 
 /* The one place that changes it: each thread follows at its next call. -EPERM: the process
- * was started with FUZZY_MODE=off; -EBUSY: called inside a kernel or parallel region. */
+ * was started with FUZZY_MODE=off; -EBUSY: called inside a kernel or parallel region; -EIO:
+ * moved code cannot follow, so nothing has changed. */
 int fz_policy_set(const fz_setting *s);
-/* To be told of each change, after it; at most 8 may ask. */
-typedef void fz_changed_fn(const fz_policy *before, const fz_policy *after);
+/* To be asked before each change, at most by 8: false if it cannot be followed, for which a
+ * line was said; nothing changes then, and who was asked is asked to go back. */
+typedef bool fz_changed_fn(const fz_policy *before, const fz_policy *after);
 int fz_policy_subscribe(fz_changed_fn *changed);
 /* -1: off, -2: no such mode; the name of a mode, -1 included. */
 int fz_mode_of(const char *name);

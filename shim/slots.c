@@ -197,6 +197,34 @@ static bool blind(const struct library *l, const char *path)
     return rewrite(l, of_torch) == 0 && !strncmp(name, "libtorch_cpu.so", 15);
 }
 
+static int count_marks(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct {
+        uintptr_t base;
+        unsigned n;
+    } *s = arg;
+    struct library l;
+    (void)size;
+    if (info->dlpi_addr != s->base || !read_library(&l, info))
+        return 0;
+    for (int t = 0; t < 2; t++)
+        for (size_t i = 0; l.tables[t] && i < l.n[t]; i++) {
+            const unsigned k = ELF64_R_SYM(l.tables[t][i].r_info);
+            s->n += k && fz_plain_named(l.strings + l.symbols[k].st_name);
+        }
+    return 1;
+}
+
+bool fz_slots_marks(uintptr_t base)
+{
+    struct {
+        uintptr_t base;
+        unsigned n;
+    } s = {base, 0};
+    dl_iterate_phdr(count_marks, &s);
+    return s.n != 0;
+}
+
 static bool calls_libm(const struct library *l)
 {
     for (int t = 0; t < 2; t++)

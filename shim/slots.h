@@ -21,6 +21,10 @@ extern const fz_slot_entry fz_complex_entries[]; /* libm_complex.c */
 /* The substitute for a function of torch whose mangled name is given and which is at
  * `real`, or NULL: it is none of those that plain.def names, or there is no room. */
 void *fz_plain_entry(const char *name, void *real); /* plain.c */
+bool fz_plain_named(const char *name);
+
+/* Does the library that is mapped at `base` call any of them by its table? */
+bool fz_slots_marks(uintptr_t base);
 
 /* Rewrite the tables of libraries in scope that were mapped since the last time. */
 void fz_slots_refresh(void);

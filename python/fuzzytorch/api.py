@@ -124,6 +124,10 @@ def _state(library: Any) -> _State:
 def _fail(code: int, what: str) -> None:
     if code == 0:
         return
+    if code == -5:
+        raise RuntimeError(
+            f"{what}: moved code cannot follow, as a line on stderr says; nothing changed"
+        )
     why = {
         1: "the process was started with FUZZY_MODE=off",
         16: "it cannot be changed inside a kernel or parallel region",

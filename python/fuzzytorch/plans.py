@@ -19,9 +19,13 @@ USAGE = """\
 usage: fuzzyrun cache [--clear]
 
 Lists the plans of the instruction layer in FUZZY_CACHE (default: fuzzytorch in
-XDG_CACHE_HOME or in ~/.cache): library, what its moved code does, size, age. --clear
-removes them; they are made again when they are needed.
+XDG_CACHE_HOME or in ~/.cache): library, what its moved code does, size, last use. --clear
+removes them; they are made again when they are needed. Those that were not used for 30 days,
+or do not fit into FUZZY_CACHE_SIZE megabytes, are removed when another is made.
 """
+
+#: FZ_CACHE_MEGABYTES of shim/shim.h.
+MEGABYTES = 2000
 
 _MAGIC = b"fuzzyplan "
 #: FZ_PLANFILE_AT of shim/rewrite/planfile.h.
@@ -38,7 +42,7 @@ class Plan(NamedTuple):
     library: str
     variant: str
     size: int
-    age: float
+    unused: float  #: seconds since its last use, an hour more or less
 
 
 def folder() -> Path:
@@ -77,7 +81,7 @@ def plans(place: Path) -> list[Plan]:
         found.append(
             Plan(path, library, variant, info.st_size, time.time() - info.st_mtime)
         )
-    return sorted(found, key=lambda p: (p.library, p.variant, p.age))
+    return sorted(found, key=lambda p: (p.library, p.variant, p.unused))
 
 
 def _age(seconds: float) -> str:
@@ -118,12 +122,17 @@ def main(argv: Sequence[str]) -> int:
         raise FuzzyError(f"cache: {argv[0]!r} is not --clear")
     found = plans(place)
     if found:
-        rows = [("library", "moved code", "MB", "age")]
+        rows = [("library", "moved code", "MB", "last used")]
         rows += [
-            (p.library, p.variant, f"{p.size / 1e6:.1f}", _age(p.age)) for p in found
+            (p.library, p.variant, f"{p.size / 1e6:.1f}", f"{_age(p.unused)} ago")
+            for p in found
         ]
         for line in table(rows):
             print(line)
     total = sum(p.size for p in found) / 1e6
-    print(f"{place}: {len(found)} plan{'' if len(found) == 1 else 's'}, {total:.1f} MB")
+    limit = os.environ.get("FUZZY_CACHE_SIZE") or str(MEGABYTES)
+    of = "" if limit == "0" else f" of {limit}"
+    print(
+        f"{place}: {len(found)} plan{'' if len(found) == 1 else 's'}, {total:.1f}{of} MB"
+    )
     return 0

@@ -116,6 +116,8 @@ static void describe(insn *out, const fz_image *im, const ZydisDecodedInstructio
     out->directed = fz_insn_directed(x);
     if (fz_insn_rounds(x))
         out->kind = SITE;
+    out->memory256 = out->kind == SITE && x->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX &&
+                     x->raw.vex.L && !(out->reads256 | out->writes256);
 }
 
 void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed)

@@ -27,10 +27,12 @@ typedef struct insn {
     const char *why;
     bool directed; /* its encoding says how it rounds */
     bool narrows; /* a scalar from f64 to f32, or to bf16 */
+    bool whole;   /* part of a floor, ceil or trunc */
     uint8_t callee; /* of a call: enum fz_callee */
     fz_bf16 bf16;
     /* Upper halves of ymm registers: read, and overwritten or cleared. */
     uint16_t reads256, kills256, writes256;
+    bool memory256; /* a site that reads 32 bytes of memory into half a register: vcvtpd2ps */
     /* Vector registers written at all. Of a site: those whose f32 it widens, and where its f32
      * result goes, -1 if nowhere. */
     uint16_t changes, widens;
@@ -149,6 +151,9 @@ bool fz_loop_find(worker *w);
 
 /* bf16.c: marks the sites of a function that rounds to bf16 by integers; are there any? */
 bool fz_bf16_find(worker *w);
+
+/* whole.c: marks floor, ceil and trunc in a function that cuts numbers to integers. */
+void fz_whole_find(worker *w);
 
 /* live.c */
 void fz_live_uppers(worker *w);

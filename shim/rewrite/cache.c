@@ -244,6 +244,7 @@ const char *fz_plan_obtain(int *fd, const fz_mapped *m, enum fz_variant variant,
              (unsigned long long)hash_text(key));
     snprintf(lock, sizeof lock, "%s.lock", file);
     const char *why = NULL;
+    bool made = false;
     *fd = open_plan(file, key);
     if (*fd < 0) {
         int held = open(lock, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -253,14 +254,19 @@ const char *fz_plan_obtain(int *fd, const fz_mapped *m, enum fz_variant variant,
         if (*fd < 0) {
             if (m->text_size > SOME_SECONDS && fz_policy_get()->verbose)
                 fz_say("preparing %s for mode %s, once: some seconds", fz_base_name(m->path),
-                       fz_policy_get()->mode_name);
+                       fz_mode_name(fz_inst_now.mode));
             why = make_plan(m->path, file, key, variant, distance, code, counters);
+            made = !why;
         }
         if (*fd < 0 && !why && (*fd = open_plan(file, key)) < 0)
             why = "the planner failed (fuzzytorch-plan needs libZydis)";
         if (held >= 0)
             close(held);
     }
+    if (*fd >= 0)
+        fz_plan_used(*fd);
+    if (made && cached)
+        fz_plans_prune(folder, fz_base_name(file));
     if (!cached) {
         unlink(file);
         unlink(lock);

@@ -124,7 +124,7 @@ void fz_live_uppers(worker *w)
 bool fz_live_ymm(const worker *w, size_t first, size_t last)
 {
     for (size_t k = first; k < last; k++)
-        if (w->insns[k].reads256 | w->insns[k].writes256)
+        if (w->insns[k].reads256 | w->insns[k].writes256 || w->insns[k].memory256)
             return true;
     return false;
 }

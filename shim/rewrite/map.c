@@ -171,7 +171,8 @@ static void describe(fz_inst_library *out, const fz_planfile *h)
     unsigned bit = 0;
     for (int k = 0; k < 2; k++)
         for (unsigned i = 0; i < all[k]->n; i++, bit++)
-            if (bit < 512 && all[k]->matched && h->matched[bit / 64] >> bit % 64 & 1)
+            /* Of lines behind the 512th a plan says nothing: they are not called unmatched. */
+            if (all[k]->matched && (bit >= 512 || h->matched[bit / 64] >> bit % 64 & 1))
                 atomic_store(&all[k]->matched[i], 1);
     out->sites = h->sites;
     out->perturbed = h->perturbed;

@@ -67,11 +67,12 @@ static void measure_sites(worker *w)
     }
 }
 
-/* An instruction that says itself how it rounds; and how a Python number enters torch: drawn
- * anew at each call it would shift whole tensors. */
+/* What is exact by definition, an instruction that says itself how it rounds, and how a Python
+ * number enters torch: drawn anew at each call it would shift whole tensors. */
 static bool stays_exact(const worker *w, const block *b, const insn *i)
 {
-    return i->directed || (w->rq->numbers && i->narrows && (w->scalar || !b->loop));
+    return i->whole || i->directed ||
+           (w->rq->numbers && i->narrows && (w->scalar || !b->loop));
 }
 
 void fz_move_one(worker *w, const block *b, size_t k)
@@ -385,6 +386,8 @@ void fz_move_function(worker *w, const fz_function *f)
     fz_lend_choose(&w->emit, 0, 0, 0, false);
     w->emit.oldest = 0; /* not whatever this worker did before */
     measure_sites(w);
+    if (f->truncates)
+        fz_whole_find(w);
     /* Which blocks are moved must not depend on variant or rules: patches lead to the slots
      * of any of them. */
     fz_region_find(w);

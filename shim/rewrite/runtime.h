@@ -42,6 +42,10 @@ typedef struct fz_moved {
 const char *fz_plan_obtain(int *fd, const fz_mapped *m, enum fz_variant variant,
                            int64_t distance, uint64_t code, uint64_t counters);
 
+/* prune.c: notes that a plan is used; removes plans that are not, `keep` apart. */
+void fz_plan_used(int fd);
+void fz_plans_prune(const char *folder, const char *keep);
+
 /* map.c: moves a library's code. */
 const char *fz_moved_add(const fz_mapped *m, enum fz_variant v, fz_inst_library *out);
 /* Another variant; a plan that is missing is made now. */

@@ -172,6 +172,9 @@ int main(int argc, char **argv)
 }
 """
 
+#: What users have; run() leaves the instruction layer out.
+EVERYTHING = {"FUZZY_SCOPE": "blas,lapack,conv,math,inst"}
+
 
 def program(shape: str, *flags: str, linked: bool = False, strip: bool = False) -> str:
     """Build the stand-in and a program beside it; return the program's path."""
@@ -238,6 +241,15 @@ class Diverted(unittest.TestCase):
         self.perturbed(program("symbolic", "-Wl,-Bsymbolic"))
         self.perturbed(program("symbolic-functions", "-Wl,-Bsymbolic-functions"))
 
+    def test_stripped_symbolic(self) -> None:
+        """What is exported is found without .symtab; the rest is left, and it is said."""
+        prog = program("stripped-symbolic", "-Wl,-Bsymbolic", strip=True)
+        plain = native(prog)
+        p = run([prog], FUZZY_SEED="3", FUZZY_VERBOSE="0", **EVERYTHING)
+        self.assertEqual(len({plain[0], *p.stdout.split()[:2]}), 3, p.stdout)
+        (said,) = p.stderr.splitlines()
+        self.assertIn("libtorch_cpu.so are left as they are: it is stripped", said)
+
     def test_version_script(self) -> None:
         """Made local by a version script, without hidden visibility."""
         script = build_dir() / "local.map"
@@ -298,9 +310,13 @@ class Untouched(unittest.TestCase):
         self.assertEqual(self.same(hidden(linked=True), FUZZY_MODE="off"), "")
 
     def test_stripped(self) -> None:
-        """Without .symtab nothing is guessed."""
+        """Without .symtab nothing is guessed, and it is said."""
         prog = program("stripped", "-DHIDDEN", strip=True)
-        self.same(prog, FUZZY_VERBOSE="0")
+        said = self.same(prog, FUZZY_VERBOSE="0", **EVERYTHING).splitlines()
+        self.assertEqual(len(said), 3, said)
+        self.assertIn("left as they are: it is stripped", said[0])
+        self.assertIn("no call of sgemm_ shows", said[1])
+        self.assertIn("nothing was perturbed", said[2])
 
     def test_unknown_entry(self) -> None:
         """An entry that cannot be moved: native, named once, and in the report."""

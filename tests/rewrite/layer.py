@@ -58,6 +58,7 @@ def ours(**env: str) -> dict[str, str]:
         "FUZZY_SEED": "1",
         "FUZZY_VERBOSE": "0",
         "FUZZY_CACHE": str(CACHE),
+        "FUZZY_CACHE_SIZE": "0",
     }
     return environment(**{**fuzzy, **env})
 

@@ -27,12 +27,16 @@ static double draw(void)
 """
 
 TAIL = """
-static void show(const void *p, size_t n)
+/* Of NaN that there is one: which one is not kept. */
+template <class T> static void show(const T *p, size_t n)
 {
-    const unsigned char *b = (const unsigned char *)p;
     unsigned long h = 1469598103934665603UL;
-    for (size_t i = 0; i < n; i++)
-        h = (h ^ b[i]) * 1099511628211UL;
+    for (size_t i = 0; i < n / sizeof *p; i++) {
+        unsigned char b[sizeof *p];
+        memcpy(b, p[i] != p[i] ? "not a number" : (const void *)&p[i], sizeof b);
+        for (size_t k = 0; k < sizeof b; k++)
+            h = (h ^ b[k]) * 1099511628211UL;
+    }
     printf(" %016lx", h);
 }
 int main(void)
@@ -47,8 +51,8 @@ int main(void)
         CALLS
         printf("%d", k);
         show(&sum, sizeof sum);
-        show(d, sizeof d);
-        show(s, sizeof s);
+        show(d[0], sizeof d);
+        show(s[0], sizeof s);
         printf("\\n");
     }
     return 0;

@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
@@ -45,6 +46,24 @@ for _ in range(int(sys.argv[4])):
         print(name, workloads.digest(f()))
 signal.setitimer(signal.ITIMER_PROF, 0)
 assert ticks > 50 or sys.argv[2] != "timer", ticks
+"""
+#: Modes that are set while no plan can be written, and then again.
+CHANGES = """\
+import ctypes, resource, signal, sys
+from fuzzytorch import api
+ctypes.CDLL(sys.argv[1])
+ctypes.CDLL(None).dlopen(b"./none", 1)  # a moment to notice it
+us = ctypes.CDLL(None)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limit[1]))
+print(us.fuzzy_set_mode(b"ud"), api.get_rounding_mode())
+try:
+    api.set_rounding_mode("ud")
+except RuntimeError as error:
+    print(type(error).__name__, api.get_rounding_mode())
+resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+print(us.fuzzy_set_mode(b"ud"), api.get_rounding_mode())
 """
 
 
@@ -150,6 +169,65 @@ class Process(unittest.TestCase):
         plan.rename(self.folder / "elsewhere")
         plan.symlink_to(self.folder / "elsewhere")
         self.assertEqual(self.small().stdout, noisy)
+
+    def put(self, name: str, size: int, days: float, head: bytes) -> Path:
+        """Put a file into the cache that was used some days ago."""
+        path = self.cache / name
+        path.write_bytes(head.ljust(size, b"x"))
+        path.chmod(0o600)
+        then = time.time() - days * 86400
+        os.utime(path, (then, then))
+        return path
+
+    def test_bounded(self) -> None:
+        """Plans that are not used are removed where another is made, in the order of their
+        last use; who runs from one keeps it, and nothing else is touched."""
+        self.small()
+        first = self.plan()
+        head = first.read_bytes()[:4096]
+        hour = 1 / 24
+        forgotten = self.put("a-0123456789abcdef.plan", 9000, 31, head)
+        lock = self.put("a-0123456789abcdef.plan.lock", 0, 31, b"")
+        orphan = self.put("b-0123456789abcdef.plan.lock", 0, 2, b"")
+        unfinished = self.put("b-0123456789abcdef.plan.77.new", 9000, 2, head)
+        making = self.put("c-0123456789abcdef.plan.78.new", 9000, hour, head)
+        mine = self.put("mine.plan", 9000, 99, b"my plan")
+        old = self.put("d-0123456789abcdef.plan", 700000, 9, head)
+        new = self.put("e-0123456789abcdef.plan", 700000, 3, head)
+        os.utime(first, (0, 0))  # forgotten too, if this run did not use it
+        noisy = self.small().stdout
+        self.assertLess(time.time() - first.stat().st_mtime, 600)
+        self.assertTrue(forgotten.exists())  # none was made yet
+        program = self.handlers("handlers")
+        scope = {"FUZZY_LIBS": program.name, "FUZZY_CACHE": str(self.cache)}
+        with subprocess.Popen(
+            [program, "plain", "3000000"], env=ours(**scope), stdout=subprocess.DEVNULL
+        ) as running:
+            while not list(self.cache.glob("handlers-*.plan")):
+                time.sleep(0.01)
+            self.small(FUZZY_MODE="ud", FUZZY_CACHE_SIZE="2000")
+            for path in (forgotten, lock, orphan, unfinished):
+                self.assertFalse(path.exists(), path)
+            for path in (making, mine, old, new, first):
+                self.assertTrue(path.exists(), path)
+            self.small(FUZZY_MODE="cestac", FUZZY_CACHE_SIZE="1")
+            self.assertEqual((old.exists(), new.exists()), (False, True))
+            (plan,) = self.cache.glob("handlers-*.plan")
+            os.utime(plan, (0, 0))
+            self.small(FUZZY_PRECISION="f32:24,f64:53", FUZZY_ISA="avx2", FUZZY_CACHE_SIZE="1")
+            self.assertFalse(plan.exists())
+        self.assertEqual(running.returncode, 0)
+        self.assertEqual(self.small().stdout, noisy)
+
+    def test_change_refused(self) -> None:
+        """Where a mode's plan cannot be made the API says so, and nothing changes."""
+        library = self.handlers("libhandlers.so", "-shared", "-fPIC")
+        env = ours(FUZZY_LIBS="libhandlers.so", FUZZY_CACHE=str(self.cache))
+        env["PYTHONPATH"] = str(HERE.parents[1] / "python")
+        done = run([sys.executable, "-c", CHANGES, library], env)
+        self.assertEqual(done.stdout.split(), ["-5", "sr", "RuntimeError", "sr", "0", "ud"])
+        lines = said(done.stderr)
+        self.assertEqual(len([x for x in lines if "stay in the mode" in x]), 2, lines)
 
     def test_no_home(self) -> None:
         """Without a folder to write to, plans are made for the process alone."""
