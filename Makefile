@@ -53,6 +53,7 @@ $(B)/libfzkernels.a: $(PRISM_OBJ) $(KERNELS_OBJ)
 
 # The exceptions of torch's C++ pass through these wrappers.
 $(B)/shim/conv.o $(B)/shim/plain.o $(B)/shim/rewrite/signals.o: ALL_CFLAGS += -fexceptions
+$(B)/shim/compiling.o: shim/compiling.py
 # Vectors in registers are these files' interface; who calls them has the registers.
 $(B)/shim/math_sleef256.o: ALL_CFLAGS += -mavx
 $(B)/shim/math_sleef512.o: ALL_CFLAGS += -mavx512f

@@ -93,6 +93,8 @@ void fz_count_call(fz_thread *t, enum fz_symbol s, enum fz_reason why, uint64_t 
     fz_count *c = &slot->count[s];
     add(slot, &c->calls[why], 1);
     add(slot, &c->flops[why != FZ_PERTURBED], flops);
+    if (FZ_UNLIKELY(why == FZ_BY_LIBRARY))
+        add(slot, &c->flops[2], flops);
 }
 
 void fz_count_sum(enum fz_symbol s, fz_count *sum)
@@ -107,6 +109,7 @@ void fz_count_sum(enum fz_symbol s, fz_count *sum)
             sum->calls[r] += __atomic_load_n(&c->calls[r], __ATOMIC_RELAXED);
         sum->flops[0] += __atomic_load_n(&c->flops[0], __ATOMIC_RELAXED);
         sum->flops[1] += __atomic_load_n(&c->flops[1], __ATOMIC_RELAXED);
+        sum->flops[2] += __atomic_load_n(&c->flops[2], __ATOMIC_RELAXED);
     }
 }
 

@@ -1,4 +1,4 @@
-/* exec and spawn: each child gets its own FUZZY_LINEAGE.
+/* exec and spawn: each child gets its own FUZZY_LINEAGE; torch.compile's workers are native.
  *
  * SPDX-License-Identifier: Apache-2.0
  *
@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "compiling.h"
 #include "shim.h"
 #include "exec.h"
 
@@ -66,27 +67,32 @@ static size_t slots(char *const *env)
         return 0;
     for (; env[n]; n++)
         preloaded |= !strncmp(env[n], "LD_PRELOAD=", 11);
-    return preloaded && n < 100000 ? n + 2 : 0;
+    return preloaded && n < 100000 ? n + 3 : 0;
 }
 
-static char *const *with_lineage(char *const *env, char **copy, char *text)
+static char *const *with_lineage(char *const *env, char *const *argv, char **copy, char *text)
 {
+    static char off[] = "FUZZY_MODE=off";
     size_t n = 0;
+    const bool compiler = fz_self()->plain == FZ_BY_COMPILER || fz_compiler_command(argv);
     fz_lineage_next_exec(text);
     for (; *env; env++)
-        if (strncmp(*env, "FUZZY_LINEAGE=", 14) != 0)
+        if (strncmp(*env, "FUZZY_LINEAGE=", 14) != 0 &&
+            !(compiler && !strncmp(*env, "FUZZY_MODE=", 11)))
             copy[n++] = *env;
     copy[n++] = text;
+    if (compiler)
+        copy[n++] = off;
     copy[n] = NULL;
     return copy;
 }
 
 /* env becomes the child's: a copy in the caller's frame. */
-#define CHILD_ENVIRONMENT(env) \
+#define CHILD_ENVIRONMENT(env, argv) \
     char text_[80]; \
     size_t slots_ = slots(env); \
     if (slots_) \
-    env = with_lineage(env, alloca(slots_ * sizeof(char *)), text_)
+    env = with_lineage(env, argv, alloca(slots_ * sizeof(char *)), text_)
 
 static int missing(void)
 {
@@ -98,7 +104,7 @@ FZ_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
     char *const *env = envp;
     exec_fn *real = NULL;
-    CHILD_ENVIRONMENT(env);
+    CHILD_ENVIRONMENT(env, argv);
     *(void **)&real = real_execve();
     return real ? real(path, argv, env) : missing();
 }
@@ -107,7 +113,7 @@ FZ_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
     char *const *env = envp;
     exec_fn *real = NULL;
-    CHILD_ENVIRONMENT(env);
+    CHILD_ENVIRONMENT(env, argv);
     *(void **)&real = real_execvpe();
     return real ? real(file, argv, env) : missing();
 }
@@ -116,7 +122,7 @@ FZ_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
     char *const *env = envp;
     fexec_fn *real = NULL;
-    CHILD_ENVIRONMENT(env);
+    CHILD_ENVIRONMENT(env, argv);
     *(void **)&real = real_fexecve();
     return real ? real(fd, argv, env) : missing();
 }
@@ -174,7 +180,7 @@ FZ_EXPORT int posix_spawn(pid_t *pid, const char *path,
 {
     char *const *env = envp;
     spawn_fn *real = NULL;
-    CHILD_ENVIRONMENT(env);
+    CHILD_ENVIRONMENT(env, argv);
     *(void **)&real = real_posix_spawn();
     return real ? real(pid, path, actions, attr, argv, env) : ENOSYS;
 }
@@ -186,7 +192,7 @@ FZ_EXPORT int posix_spawnp(pid_t *pid, const char *file,
 {
     char *const *env = envp;
     spawn_fn *real = NULL;
-    CHILD_ENVIRONMENT(env);
+    CHILD_ENVIRONMENT(env, argv);
     *(void **)&real = real_posix_spawnp();
     return real ? real(pid, file, actions, attr, argv, env) : ENOSYS;
 }

@@ -53,6 +53,10 @@ int fuzzy_set_seed(uint64_t seed);
 int fuzzy_resume(uint64_t seed, uint32_t generation);
 int fuzzy_set_precision(int f32_bits, int f64_bits);
 
+/* On: what this thread computes from now on stays exact, and what threads that it sets to
+ * work compute for it. Returns what was set before. */
+int fuzzy_exact(int on);
+
 void fuzzy_counters(fuzzy_counts *sum);
 /* Symbol number i from 0: its name and counts; NULL after the last one. */
 const char *fuzzy_symbol(unsigned i, fuzzy_counts *counts);

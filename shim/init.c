@@ -88,6 +88,8 @@ unsigned fz_judge(const fz_lib *lib, enum fz_symbol s, bool lapack, bool exclude
      * torch's is, whatever the library and whether BLAS called by torch itself is. */
     if (!lapack && !lib->scope)
         return FZ_BY_LIBRARY;
+    if (lib->exact)
+        return FZ_BY_EXACT;
     excluded |= fz_rules_match(&fz_policy_now.exclude, info->name, lib->name);
     included |= fz_rules_match(&fz_policy_now.include, info->name, lib->name);
     if (excluded)

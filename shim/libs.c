@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "compiling.h"
 #include "divert.h"
 #include "rewrite/inst.h"
 #include "slots.h"
@@ -102,17 +103,24 @@ void fz_file_of(char out[256], const char *name)
     out[n > 0 ? n : 0] = 0;
 }
 
+/* torch's own, what torch.compile has written, and what is linked with torch: its sister
+ * packages, extensions, exported programs. */
+static bool of_torch(const char *name, const char *path)
+{
+    return fz_match_list(own_libs, name) || fz_compiled_name(name) || fz_links_torch(path);
+}
+
 static bool in_scope(const char *name, const char *path)
 {
     const char *libs = fz_policy_get()->libs;
     if (!libs)
-        return fz_match_list(own_libs, name);
+        return of_torch(name, path);
     if (!strcmp(libs, "all"))
         return true;
     /* `torch` among the patterns stands for torch's own. */
     for (const char *p = libs; *p;) {
         const char *end = strchrnul(p, ',');
-        if (end - p == 5 && !memcmp(p, "torch", 5) && fz_match_list(own_libs, name))
+        if (end - p == 5 && !memcmp(p, "torch", 5) && of_torch(name, path))
             return true;
         p = *end ? end + 1 : end;
     }
@@ -159,6 +167,7 @@ static FZ_COLD fz_lib *enter_lib(const struct found *f, unsigned h)
         copy(lib->name, sizeof lib->name, fz_base_name(lib->path));
     }
     lib->scope = in_scope(lib->name, lib->path);
+    lib->exact = fz_compiled_name(lib->name) && fz_compiled_random(lib->path);
 
     pthread_mutex_lock(&table_lock);
     fz_lib *there = NULL;

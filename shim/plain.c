@@ -46,7 +46,7 @@ static struct {
 void fz_plain_set(fz_thread *t, enum fz_reason why)
 {
     t->plain = why;
-    fz_inst_self.plain = why == FZ_BY_EXACT;
+    fz_inst_self.plain = why == FZ_BY_EXACT || why == FZ_BY_COMPILER;
 }
 
 struct mark {

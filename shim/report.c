@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "callers.h"
+#include "coverage.h"
 #include "divert.h"
 #include "onednn.h"
 #include "rewrite/inst.h"
@@ -20,7 +21,7 @@
 static const char *const reason_name[FZ_REASONS] = {
     "perturbed",          "library",           "scope", "excluded", "not_included",
     "not_in_convolution", "packed_by_original", "no_liblapack3", "switched_off",
-    "kept_exact",         "instruction_layer",  "primitive"};
+    "kept_exact",         "instruction_layer",  "compiling", "primitive"};
 static const char *const scope_name[] = {"blas", "lapack", "conv", "math", "inst"};
 
 static char path[4096]; /* absolute; empty: none or stderr */
@@ -482,6 +483,7 @@ static void write_json(fz_text *t, const fz_policy *p, const fz_count *all)
     json_refused(t);
     fz_dnnl_json(t);
     json_instructions(t);
+    fz_coverage_json(t, add_json);
     json_rules(t);
     if (p->report_callers)
         json_callers(t);
@@ -492,6 +494,7 @@ static void write_table(fz_text *t, const fz_policy *p, const fz_count *all)
 {
     fz_text_add(t, "libfuzzytorch: report of process %d, mode %s, seed %u\n",
                 (int)getpid(), p->mode_name, p->seed);
+    fz_coverage_table(t);
     for (int s = 0; s < FZ_SYMBOLS; s++) {
         fz_count c;
         fz_count_sum((enum fz_symbol)s, &c);

@@ -193,6 +193,7 @@ enum fz_reason {
     FZ_BY_SWITCH,  /* switched off at run time */
     FZ_BY_EXACT,   /* inside an operation that is not to be perturbed (plain.def) */
     FZ_BY_LAYER,   /* what calls it, or it itself, is for the instruction layer */
+    FZ_BY_COMPILER, /* torch.compile computes it while it compiles (compiling.c) */
     FZ_BY_KIND,    /* a primitive of oneDNN that our kernels do not take (onednn.c) */
     FZ_REASONS
 };
@@ -203,6 +204,7 @@ typedef struct fz_lib {
     char name[160]; /* base name, for patterns */
     char path[256];
     bool scope;                          /* FUZZY_LIBS */
+    bool exact;                          /* a kernel of torch.compile that makes random numbers */
     _Atomic uint8_t verdict[FZ_SYMBOLS]; /* fz_reason + 1; 0: not known yet */
     _Atomic(void *) real[FZ_SYMBOLS];
     _Atomic(void *) gomp_parallel;
@@ -297,6 +299,9 @@ void fz_plain_set(fz_thread *t, enum fz_reason why);
 
 extern const fz_threads fz_host_threads;
 
+/* Does a library link torch's, by what its file says of its needs? */
+bool fz_links_torch(const char *path);
+
 /* ATen's pointers to products in bf16 and f16, once torch is mapped (stubs.c). */
 void fz_stubs_begin(void);
 
@@ -307,7 +312,7 @@ bool fz_conv_known(void);
 
 typedef struct fz_count {
     uint64_t calls[FZ_REASONS];
-    uint64_t flops[2]; /* perturbed, passed through */
+    uint64_t flops[3]; /* perturbed, passed through, of these for other libraries */
 } fz_count;
 
 void fz_count_call(fz_thread *t, enum fz_symbol s, enum fz_reason why, uint64_t flops);

@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "compiling.h"
 #include "divert.h"
 #include "onednn.h"
 #include "rewrite/inst.h"
@@ -60,6 +61,8 @@ static void *open_torch(const char *path, int flags)
     if (h && fz_torch_seen())
         dlerror(); /* forget what was asked for in vain */
     fz_report_look();
+    if (h)
+        fz_compiling_opened(path);
     fz_divert_opening = 0;
     fz_slots_refresh();
     return h;

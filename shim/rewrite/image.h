@@ -23,6 +23,8 @@ typedef struct fz_function {
     bool vex, evex;      /* holds such instructions */
     bool low;            /* its callers may keep registers 16 to 31 over a call */
     bool truncates;      /* holds a scalar conversion that cuts to an integer */
+    bool truncates_many; /* or one of vectors */
+    bool philox;         /* holds a multiplier of Philox: makes random numbers */
     bool rounds16;       /* may round to bf16 by integers: shifts by 16, and more */
     bool wanted;         /* by the caller's filter */
     bool cold;           /* the part of another function that gcc split off */

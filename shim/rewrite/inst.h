@@ -30,6 +30,9 @@ void fz_inst_begin(void);
  * called while no thread runs in them. */
 void fz_inst_look(void);
 
+/* The folder of plans, made if need be; false if there is none to write to. */
+bool fz_cache_folder(char *out, size_t cap);
+
 /* What became of a library, for the report; NULL after the last one. */
 typedef struct fz_inst_library {
     char path[256];

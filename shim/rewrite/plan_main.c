@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../compiling.h"
 #include "plan.h"
 #include "planfile.h"
 
@@ -91,16 +92,18 @@ static const char *library;
 static bool exact_library;
 
 /* Sizes, indices and bins are numbers cut to integers: where torch's functions have no
- * names, those that do so are taken for theirs. */
+ * names, and in what torch.compile has written, those that do so are taken for theirs. */
 static bool cuts(const fz_image *im, const fz_function *f)
 {
+    if (fz_compiled_name(library))
+        return f->truncates || f->truncates_many;
     return f->truncates && !im->symbols && !strncmp(library, "libtorch", 8);
 }
 
 static bool exact(const fz_function *f, void *arg)
 {
     const char *name = f->name;
-    return by_rule(name) || cuts(arg, f) || exact_library ||
+    return by_rule(name) || cuts(arg, f) || f->philox || exact_library ||
            matches(exact_patterns, sizeof exact_patterns / sizeof *exact_patterns, name);
 }
 

@@ -277,6 +277,12 @@ static void facts(worker *w, fz_function *f, const ZydisDecodedInstruction *x)
                     x->mnemonic == ZYDIS_MNEMONIC_CVTTSD2SI ||
                     x->mnemonic == ZYDIS_MNEMONIC_VCVTTSS2SI ||
                     x->mnemonic == ZYDIS_MNEMONIC_VCVTTSD2SI;
+    f->truncates_many |= x->mnemonic == ZYDIS_MNEMONIC_VCVTTPS2DQ ||
+                         x->mnemonic == ZYDIS_MNEMONIC_VCVTTPD2DQ ||
+                         x->mnemonic == ZYDIS_MNEMONIC_CVTTPS2DQ ||
+                         x->mnemonic == ZYDIS_MNEMONIC_CVTTPD2DQ;
+    f->philox |= (uint32_t)x->raw.imm[0].value.u == 0xd2511f53 ||
+                 (uint32_t)x->raw.imm[0].value.u == 0xcd9e8d57;
     f->fp += w->s->is_fp(x);
     bool shift = x->mnemonic == ZYDIS_MNEMONIC_SHR && x->raw.imm[0].size == 8;
     bool dwords = x->mnemonic == ZYDIS_MNEMONIC_PSRLD || x->mnemonic == ZYDIS_MNEMONIC_VPSRLD;

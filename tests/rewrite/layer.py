@@ -39,7 +39,7 @@ def environment(**env: str) -> dict[str, str]:
     full = {
         k: v
         for k, v in os.environ.items()
-        if not k.startswith(("FUZZY", "LD_PRELOAD", "MAKE", "MFLAGS", "ATEN_"))
+        if not k.startswith(("FUZZY", "LD_PRELOAD", "MAKE", "MFLAGS", "ATEN_", "TORCHINDUCTOR"))
     }
     # What the layer sets where the CPU has AVX-512: native runs are compared with it.
     full["ATEN_CPU_CAPABILITY"] = "avx2"

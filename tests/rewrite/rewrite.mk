@@ -25,9 +25,10 @@ $(B)/tests/rewrite/evex: $(B)/tests/rewrite/test_evex.o $(B)/tests/rewrite/evex_
 	$(CC) -no-pie -o $@ $^ $(shell pkg-config --libs check) -lZydis -lm -lpthread
 
 # Plans are kept between the scripts of a suite; a new planner makes new ones.
-REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process test_walks
+REWRITE_TESTS := test_torch test_laws test_bf16 test_programs test_process test_walks \
+                 test_compile test_coverage
 SUITES += check-rewrite-scan
-REWRITE_SLOW  := test_torch test_programs test_process test_ops test_executed
+REWRITE_SLOW  := test_torch test_programs test_process test_ops test_executed test_compile
 
 .PHONY: check-rewrite check-rewrite-slow
 check-rewrite: all $(B)/tests/rewrite/forms $(B)/tests/rewrite/evex
