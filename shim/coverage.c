@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "coverage.h"
+#include "divert.h"
 #include "rewrite/inst.h"
 
 enum { UNKNOWNS = 400 };
@@ -90,7 +91,8 @@ static void add_generated(coverage *c)
     while (maps && fgets(line, sizeof line, maps)) {
         path[0] = 0;
         if (sscanf(line, "%llx-%llx %7s %*s %*s %*s %255s", &lo, &hi, perms, path) >= 3 &&
-            perms[2] == 'x' && (!path[0] || !strncmp(path, "[anon", 5)))
+            perms[2] == 'x' && (!path[0] || !strncmp(path, "[anon", 5)) &&
+            !fz_divert_holds((uintptr_t)lo))
             bytes += hi - lo;
     }
     if (maps)

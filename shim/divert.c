@@ -386,6 +386,16 @@ static bool write_jump(uintptr_t entry, const uint8_t jump[FZ_ENTRY_JUMP], size_
     return false;
 }
 
+/* Memory with code of this file's: the slots, and pages of torch with a jump in them. */
+static struct {
+    uintptr_t lo, hi;
+} own[2];
+
+bool fz_divert_holds(uintptr_t at)
+{
+    return (at >= own[0].lo && at < own[0].hi) || (at >= own[1].lo && at < own[1].hi);
+}
+
 static void divert_all(const struct module *m, bool quiet)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -430,6 +440,10 @@ static void divert_all(const struct module *m, bool quiet)
         used++;
     }
     bool executable = slots && mprotect(slots, size, PROT_READ | PROT_EXEC) == 0;
+    own[0].lo = (uintptr_t)slots;
+    own[0].hi = slots ? own[0].lo + size : 0;
+    own[1].lo = m->lo;
+    own[1].hi = m->hi;
     for (unsigned i = 0; i < count; i++) {
         struct diverted *d = &list[i];
         if (!d->original || d->alias)

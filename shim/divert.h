@@ -25,6 +25,9 @@ const char *fz_divert_refused(unsigned i, const char **why);
 /* Do torch's calls of a function of the list reach us, by its entry or by the linker? */
 bool fz_divert_reached(const char *name);
 
+/* Does executable memory at this address hold what was diverted? */
+bool fz_divert_holds(uintptr_t at);
+
 /* A function of oneDNN that .symtab of the diverted library names; NULL: it names none. */
 void *fz_divert_found(const char *name);
 

@@ -23,8 +23,7 @@ extern char **environ;
 
 /* ---- Where a plan lies -------------------------------------------------------------------- */
 
-/* The folder of plans, made if need be; false if there is none to write to. */
-static bool cache_folder(char *out, size_t cap)
+bool fz_cache_folder(char *out, size_t cap)
 {
     const char *given = fz_policy_get()->cache, *xdg = getenv("XDG_CACHE_HOME"),
                *home = getenv("HOME");
@@ -229,7 +228,7 @@ const char *fz_plan_obtain(int *fd, const fz_mapped *m, enum fz_variant variant,
              (int)tls_offset(), (long long)distance, (unsigned long long)code,
              (unsigned long long)rules, getenv("FUZZYTORCH_PLAN_TRAP") != NULL,
              (unsigned long long)counters, FZ_VERSION, version);
-    bool cached = cache_folder(folder, sizeof folder);
+    bool cached = fz_cache_folder(folder, sizeof folder);
     if (!cached) {
         static bool said;
         if (!said && fz_policy_get()->verbose)

@@ -33,11 +33,11 @@ static bool reserve(fz_room *r, const fz_mapped *m, unsigned grown)
 {
     const bool test = getenv("FUZZYTORCH_PLAN_VARIANT") != NULL;
     size_t v = round_size(m->text_size * 9 / 2);
-    v = (v < 0x80000 ? 0x80000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v) * grown;
+    v = (v < 0x20000 ? 0x20000 : v > FZ_AREA_VARIANT ? FZ_AREA_VARIANT : v) * grown;
     if (v > FZ_AREA_VARIANT)
         v = FZ_AREA_VARIANT;
     r->variant = v;
-    r->table = v / 8 / FZ_PAGE * FZ_PAGE;
+    r->table = v / 8 < 2 * FZ_AREA_TABLE ? 2 * FZ_AREA_TABLE : v / 8 / FZ_PAGE * FZ_PAGE;
     r->size = r->table + (test ? FZ_VARIANTS : FZ_SR_NEAREST) * v;
     r->counters = 0;
     if (fz_policy_get()->report_operations) {
@@ -45,8 +45,9 @@ static bool reserve(fz_room *r, const fz_mapped *m, unsigned grown)
         r->size += 2 * r->table; /* of each block, and of its runs as it was */
     }
     int64_t reach = INT64_C(0x7ff00000) - (int64_t)m->text_end;
-    int64_t apart = (int64_t)(r->size / 8 + 0x1fffff) / 0x200000 * 0x200000;
-    for (int i = 0; i < 1200; i++) {
+    const int64_t unit = r->size < 0x200000 ? 0x80000 : 0x200000;
+    int64_t apart = (int64_t)(r->size / 8 + (size_t)unit - 1) / unit * unit;
+    for (int i = 0; i < 8192; i++) {
         int64_t step = i / 2 * apart;
         int64_t d = i % 2 == 0 ? -INT64_C(0x30000000) - step
                                : (int64_t)(m->text_end + 0xfffffff) / 0x10000000 * 0x10000000 +
@@ -128,15 +129,29 @@ static bool map_shown(const fz_moved *lib, enum fz_variant v, const fz_planfile 
     return mprotect(at, h->shown_size, PROT_READ) == 0;
 }
 
+/* torch.compile writes many small libraries: the process would run out of files. */
+static void let_go(fz_moved *lib)
+{
+    enum { SMALL = 1 << 20 };
+    for (int v = 0; v < FZ_VARIANTS && lib->m.text_size < SMALL; v++) {
+        if (lib->plan[v] >= 0)
+            close(lib->plan[v]);
+        lib->plan[v] = -1;
+    }
+}
+
 /* The code of a variant to its place; nothing leads there yet. */
-static const char *map_code(const fz_moved *lib, enum fz_variant v, const fz_planfile *h)
+static const char *map_code(fz_moved *lib, enum fz_variant v, const fz_planfile *h)
 {
     const fz_room *r = &lib->r;
     if (h->head_size + FZ_AREA_STUBS > r->table || h->code_size + h->shown_size > r->variant)
         return too_large;
     if (!map_at(r->area + h->code, h->code_size, lib->plan[v], h->code_at))
         return "the system refuses executable mappings";
-    return map_shown(lib, v, h) ? NULL : "the system refuses mappings";
+    if (!map_shown(lib, v, h))
+        return "the system refuses mappings";
+    lib->mapped[v] = true;
+    return NULL;
 }
 
 /* The table that leads to it. Other threads find the old one or the new one there. */
@@ -148,7 +163,7 @@ static const char *map_head(fz_moved *lib, enum fz_variant v, const fz_planfile 
     return NULL;
 }
 
-static const char *map_patches(const fz_moved *lib, enum fz_variant v, const fz_planfile *h)
+static const char *map_patches(fz_moved *lib, enum fz_variant v, const fz_planfile *h)
 {
     size_t n = h->runs * sizeof(fz_planrun);
     fz_planrun *runs = malloc(n + 1);
@@ -161,6 +176,10 @@ static const char *map_patches(const fz_moved *lib, enum fz_variant v, const fz_
         if (!map_at((void *)(lib->m.base + runs[i].address), runs[i].size, lib->plan[v],
                     runs[i].at))
             why = "the system refuses executable mappings over its text";
+    if (h->runs && !why) {
+        lib->page = lib->m.base + runs[0].address;
+        lib->page_hash = fz_planfile_hash((void *)lib->page, FZ_PAGE);
+    }
     free(runs);
     return why;
 }
@@ -246,7 +265,9 @@ static const char *move_into(const fz_mapped *m, enum fz_variant v, fz_inst_libr
         lib->report = out;
         moved_libraries[moved_n++] = lib;
         fz_show(lib, &h, true);
-        return map_patches(lib, v, &h);
+        why = map_patches(lib, v, &h);
+        let_go(lib);
+        return why;
     }
     if (lib->plan[v] >= 0)
         close(lib->plan[v]);
@@ -269,19 +290,20 @@ bool fz_inst_operations_of(unsigned i, fz_inst_operations *sum,
                            void *arg)
 {
     const fz_inst_library *out = fz_inst_library_at(i);
-    const fz_moved *lib = NULL;
+    fz_moved *lib = NULL;
     fz_planfile h;
     for (unsigned k = 0; k < moved_n && out; k++)
         if (moved_libraries[k]->report == out)
             lib = moved_libraries[k];
     *sum = (fz_inst_operations){0};
-    if (!lib || !lib->r.counters || !read_header(lib->plan[lib->now], &h))
+    if (!lib || !lib->r.counters || plan_of(lib, lib->now) ||
+        !read_header(lib->plan[lib->now], &h))
         return false;
-    if (!h.block_n)
-        return true;
-    const uint8_t *p = mmap(NULL, h.size, PROT_READ, MAP_PRIVATE, lib->plan[lib->now], 0);
-    if (p == MAP_FAILED)
-        return false;
+    const uint8_t *p =
+        h.block_n ? mmap(NULL, h.size, PROT_READ, MAP_PRIVATE, lib->plan[lib->now], 0) : NULL;
+    let_go(lib);
+    if (!p || p == MAP_FAILED)
+        return !p;
     const fz_planblock *b = (const void *)(p + h.block_at);
     const uint64_t *n = (const void *)(lib->r.area + lib->r.counters);
     fz_inst_operations one = {0};
@@ -309,40 +331,41 @@ const char *fz_moved_turn(fz_moved *lib, enum fz_variant v)
     fz_planfile h;
     if (lib->now == v)
         return NULL;
-    bool mapped_before = lib->plan[v] >= 0;
     const char *why = plan_of(lib, v);
     if (!why && !read_header(lib->plan[v], &h))
         why = "the plan cannot be read";
     if (!why && h.patch_hash != lib->patch_hash)
         why = "its plan has other patches";
-    if (!why && !mapped_before)
+    if (!why && !lib->mapped[v]) {
         why = map_code(lib, v, &h);
-    if (!why && !mapped_before)
-        fz_show(lib, &h, false);
+        if (!why)
+            fz_show(lib, &h, false);
+    }
     if (!why)
-        return map_head(lib, v, &h);
-    if (!mapped_before && lib->plan[v] >= 0) {
-        close(lib->plan[v]); /* its code is not mapped: the next turn tries again */
+        why = map_head(lib, v, &h);
+    if (why && !lib->mapped[v] && lib->plan[v] >= 0) {
+        close(lib->plan[v]); /* the next turn tries again */
         lib->plan[v] = -1;
     }
+    let_go(lib);
     return why;
 }
 
-/* Do the old blocks still lead to the moved code? The first page of a run holds a patch. */
-static bool patched(const fz_moved *lib, const fz_planfile *h)
+/* Do the old blocks still lead to the moved code? */
+static bool patched(const fz_moved *lib)
 {
-    fz_planrun run;
-    uint8_t page[FZ_PAGE];
-    const int fd = lib->plan[lib->now];
-    return !h->runs || (pread(fd, &run, sizeof run, (off_t)h->run_at) == sizeof run &&
-                        pread(fd, page, sizeof page, (off_t)run.at) == sizeof page &&
-                        !memcmp(page, (void *)(lib->m.base + run.address), sizeof page));
+    return !lib->page || fz_planfile_hash((void *)lib->page, FZ_PAGE) == lib->page_hash;
 }
 
 const char *fz_moved_renew(fz_moved *lib)
 {
     fz_planfile h;
-    if (!read_header(lib->plan[lib->now], &h))
-        return "the plan cannot be read";
-    return patched(lib, &h) ? NULL : map_patches(lib, lib->now, &h);
+    if (patched(lib))
+        return lib->report->why;
+    const char *why = plan_of(lib, lib->now);
+    if (!why)
+        why = read_header(lib->plan[lib->now], &h) ? map_patches(lib, lib->now, &h)
+                                                   : "the plan cannot be read";
+    let_go(lib);
+    return why;
 }

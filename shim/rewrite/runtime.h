@@ -9,7 +9,7 @@
 #include "inst.h"
 #include "planfile.h"
 
-enum { FZ_LIBRARIES = 256 };
+enum { FZ_LIBRARIES = 1024 };
 
 typedef struct fz_mapped {
     char path[256], id[96];
@@ -30,7 +30,10 @@ typedef struct fz_room {
 typedef struct fz_moved {
     fz_mapped m;
     fz_room r;
-    int plan[FZ_VARIANTS]; /* open plans, -1: none yet */
+    int plan[FZ_VARIANTS]; /* open plans, -1: not open */
+    bool mapped[FZ_VARIANTS]; /* is their code? */
+    uintptr_t page; /* one that holds a patch; 0: there is none */
+    uint64_t page_hash;
     uint64_t patch_hash;
     enum fz_variant now;
     fz_inst_library *report;
