@@ -47,8 +47,8 @@ static void choose_folder(void)
 static void set_environment(void)
 {
     choose_folder();
-    /* EVEX code is not moved: inductor writes what ATEN_CPU_CAPABILITY says, compiled for
-     * this CPU unless told otherwise. */
+    /* Inductor writes for ATEN_CPU_CAPABILITY, AVX2, but compiles it for this CPU unless told
+     * otherwise. */
     if (fz_policy_get()->scope & FZ_SCOPE_INST && __builtin_cpu_supports("avx512f"))
         setenv("TORCHINDUCTOR_CPP_MARCH", "haswell", 0);
 }

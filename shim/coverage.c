@@ -68,6 +68,7 @@ static void add_instructions(coverage *c)
         uint64_t sites = 0;
         for (int k = 0; k < 16 && lib->left[k].why[0]; k++)
             sites += lib->left[k].sites;
+        sites -= sites < lib->counted ? sites : lib->counted;
         if (lib->why)
             add_unknown(c, (unknown){fz_base_name(lib->path), 0, 0, 0, lib->why});
         else if (sites)
@@ -81,7 +82,8 @@ static void add_instructions(coverage *c)
     }
 }
 
-/* Executable memory that belongs to no file: oneDNN's kernels, fbgemm's, XNNPACK's. */
+/* Executable memory that belongs to no file. oneDNN's kernels are gone at exit, but its calls
+ * are counted. */
 static void add_generated(coverage *c)
 {
     char line[512], perms[8], path[256];
@@ -91,7 +93,8 @@ static void add_generated(coverage *c)
     while (maps && fgets(line, sizeof line, maps)) {
         path[0] = 0;
         if (sscanf(line, "%llx-%llx %7s %*s %*s %*s %255s", &lo, &hi, perms, path) >= 3 &&
-            perms[2] == 'x' && (!path[0] || !strncmp(path, "[anon", 5)) &&
+            perms[2] == 'x' &&
+            (!path[0] || !strncmp(path, "[anon", 5) || !strncmp(path, "/memfd:", 7)) &&
             !fz_divert_holds((uintptr_t)lo))
             bytes += hi - lo;
     }

@@ -280,6 +280,8 @@ static void parse_report(fz_policy *p)
     if (!*copy)
         bad("FUZZY_REPORT", v);
     p->report = copy;
+    /* Whoever reads it there wants the headline, which needs them. */
+    p->report_operations |= !strcmp(copy, "stderr");
     fz_report_check(p);
 }
 

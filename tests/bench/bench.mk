@@ -21,6 +21,7 @@ bench: $(B)/libfuzzytorch.so $(B)/tests/bench/calls.so $(B)/tests/bench/local \
 	@python3 tests/bench/libm.py $(B)/tests/bench/libm $(B)/libfuzzytorch.so
 	@$(PY_WHEEL) tests/bench/onednn.py $(BENCH) $(B)
 	@$(MAKE) --no-print-directory bench-inst
+	@$(MAKE) --no-print-directory bench-training
 	@$(MAKE) --no-print-directory bench-programs
 
 # Convolutions, recurrent layers and brain extraction against native oneDNN.
@@ -37,6 +38,11 @@ bench-programs: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 .PHONY: bench-inst
 bench-inst: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
 	@$(PY_WHEEL) tests/bench/inst.py $(BENCH) $(B)
+
+# Whole training steps, with the instruction layer and without.
+.PHONY: bench-training
+bench-training: $(B)/libfuzzytorch.so $(B)/fuzzytorch-plan
+	@$(PY_WHEEL) tests/bench/training.py $(BENCH) $(B)
 
 # Beside every other tool: those that are installed are measured, of the others stand the
 # published figures.
