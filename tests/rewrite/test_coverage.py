@@ -27,8 +27,8 @@ if "unknown" in sys.argv:
         torch.fft.rfft(x)
     torch.softmax(x.to_mkldnn(), 1)
     torch.linalg.svd(x)
-    import mmap
-    code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)
+    import ctypes
+    ctypes.CDLL(None).mmap(None, 4096, 5, 34, -1, 0)
 else:
     torch.mul(x, x)
 """
