@@ -41,6 +41,8 @@ WAYS = [
 COMPILERS = [c for c in ("gcc", "clang") if shutil.which(c)]
 COUNT = 2000
 FORMS = ("scalar", "scalar_add", "loop", "vector")
+#: Forms of clang's SSE code that are not recognised: they stay, and are reported as left.
+LEFT = {"clang-O2": ("loop", "vector"), "clang-O3-mavx": ("vector",)}
 Z = 6.1
 
 
@@ -83,8 +85,14 @@ class Bf16(unittest.TestCase):
         self.assertEqual(lines(FUZZY_MODE="ud"), sr)  # a conversion: as sr
         self.assertEqual(sr[4:], native[4:])  # what only looks like it; special values
         wide = [int(w, 16) for w in native[5].split()]
+        if compiler + "".join(way) in LEFT:
+            env = ours(**scope, FUZZY_MODE="sr", FUZZY_REPORT="stderr")
+            self.assertIn("bf16 rounding of unknown form", run([program, 9], env).stderr)
         cestac = lines(FUZZY_MODE="cestac")
         for k, form in enumerate(FORMS):
+            if form in LEFT.get(compiler + "".join(way), ()):
+                self.assertEqual(sr[k], native[k], form)
+                continue
             got = [int(w, 16) for w in sr[k].split()]
             self.assertNotEqual(sr[k], native[k], form)
             self.assertLess(abs(score(wide, got)), Z, form)

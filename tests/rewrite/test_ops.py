@@ -160,7 +160,7 @@ class Operators(unittest.TestCase):
         self.perturbed("ud")
 
     def test_cestac(self) -> None:
-        """The same under cestac: the definition at every site."""
+        """The same under cestac."""
         self.perturbed("cestac")
 
 

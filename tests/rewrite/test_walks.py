@@ -17,7 +17,7 @@ import unittest
 from pathlib import Path
 from typing import NamedTuple
 
-from layer import HERE, can_move, environment, ours, run, said
+from layer import DEFINITION, HERE, can_move, environment, ours, run, said
 
 #: What gdb prints of a frame: number, address where there is one, function.
 FRAME = re.compile(r"^#\d+ +(?:0x[0-9a-f]+ in )?([\w.]+)(?:\[[^]]*\])?", re.MULTILINE)
@@ -137,9 +137,11 @@ class Walks(unittest.TestCase):
             for key, chains in self.chains(program, done.stdout)[0].items():
                 native.setdefault(key, set()).update(chains)
         self.assertEqual(native["by_rsp"], {"by_rsp middle outer main"})
-        for mode in ("sr", "cestac", "nearest"):
+        for mode in ("sr", "cestac", "nearest", "definition"):
             for walker, program in self.walkers.items():
                 env = self.layer(FUZZY_MODE=mode)
+                if mode == "definition":
+                    env = self.layer(**{**DEFINITION, "FUZZY_MODE": "sr"})
                 done = run([program, walker, 0.7], env)
                 found, moved = self.chains(program, done.stdout)
                 self.assertGreater(moved, 200, (mode, walker))
@@ -162,7 +164,7 @@ class Walks(unittest.TestCase):
         script.write_text("\n".join(stops) + "\n", encoding="utf-8")
         settings = " ".join(
             f"{k}={v}"
-            for k, v in self.layer(FUZZY_MODE="cestac").items()
+            for k, v in self.layer(**{**DEFINITION, "FUZZY_MODE": "sr"}).items()
             if k.startswith(("FUZZY", "LD_PRELOAD"))
         )
         done = run(
