@@ -23,7 +23,7 @@ typedef struct insn {
     bool no_flags;                 /* calls and returns: flags are dead there */
     bool x87;
     /* Of a site: registers to lend, 0 if it cannot be perturbed, and why not. */
-    uint8_t need;
+    uint8_t need, most; /* and the most under any variant */
     const char *why;
     bool directed; /* its encoding says how it rounds */
     bool narrows; /* a scalar from f64 to f32, or to bf16 */

@@ -47,6 +47,8 @@ static void plain(worker *w, const insn *i)
 /* Once for all blocks that ask, and one answer to all of them, whatever width they choose. */
 static void measure_sites(worker *w)
 {
+    fz_emit largest = w->emit;
+    largest.variant = FZ_CESTAC;
     for (size_t k = 0; k < w->insn_n; k++) {
         ZydisDecodedInstruction x;
         ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
@@ -57,6 +59,7 @@ static void measure_sites(worker *w)
         if (i->directed)
             continue;
         i->need = (uint8_t)fz_emit_need(&w->emit, &x, o, &i->why);
+        i->most = (uint8_t)fz_emit_need(&largest, &x, o, &i->why);
         i->narrows = c.op == FZ_INST_F64_F32 && c.scalar;
         int lanes, gives;
         i->widens = i->need ? (uint16_t)fz_emit_widens(&x, o, &lanes, &gives) : 0;

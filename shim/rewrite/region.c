@@ -24,12 +24,14 @@ static bool entered(const worker *w, const region *r, size_t i)
     return !inside_only;
 }
 
-/* Registers and conditions of a region; false if it cannot be one: calls, too many registers,
- * a block that belongs to another. */
+/* Registers and conditions of a region; false if it cannot be one: calls, too many registers
+ * (under the variant that takes most, since all have the same regions), a block that belongs to
+ * another. */
 static bool fits(worker *w, region *r)
 {
     r->use = r->high = r->masks = 0;
     r->need = 0;
+    int most = 0;
     r->wide = false;
     if (w->blocks[r->last].hi - w->blocks[r->first].lo > REGION_BYTES)
         return false;
@@ -47,13 +49,14 @@ static bool fits(worker *w, region *r)
             r->high |= x->high;
             r->masks |= x->masks;
             r->need = n > r->need ? n : r->need;
+            most = x->most > most ? x->most : most;
         }
         r->wide |= fz_live_wide(w, b, b->first, b->last - 1);
     }
     if (w->emit.high)
         return r->need > 0 &&
-               (!w->emit.lent || fz_lend_fits(r->high, r->masks, r->need));
-    if (!r->need || 16 - __builtin_popcount(r->use) < r->need + 1)
+               (!w->emit.lent || fz_lend_fits(r->high, r->masks, most));
+    if (!r->need || 16 - __builtin_popcount(r->use) < most + 1)
         return false;
     /* To load the state as ymm where the loop may end without having used any would leave
      * upper halves in use that nobody clears. */
