@@ -117,7 +117,7 @@ static void stubs_to(fz_emit *e)
         fz_emit_stub(&stubs, e->tls, (enum fz_stub_kind)i, 4096);
     }
     fz_area_constants(area);
-    uintptr_t (*definition)(const fz_inst_site *) = fz_inst_definition;
+    void (*definition)(const fz_inst_site *) = fz_inst_definition;
     memcpy(area + FZ_AREA_DEFINITION, &definition, sizeof definition);
     ck_assert_uint_le(stubs.n, CODE - 4096);
     memcpy(area + 4096, stubs.bytes, stubs.n);
