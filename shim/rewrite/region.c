@@ -49,7 +49,8 @@ static bool fits(worker *w, region *r)
             r->high |= x->high;
             r->masks |= x->masks;
             r->need = n > r->need ? n : r->need;
-            most = x->most > most ? x->most : most;
+            n = x->most > n ? x->most : n; /* roundings to bf16 have need alone */
+            most = n > most ? n : most;
         }
         r->wide |= fz_live_wide(w, b, b->first, b->last - 1);
     }
