@@ -120,20 +120,6 @@ static void describe(insn *out, const fz_image *im, const ZydisDecodedInstructio
                      x->raw.vex.L && !(out->reads256 | out->writes256);
 }
 
-void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed)
-{
-    if (n < *cap)
-        return p;
-    size_t bigger = *cap ? 2 * *cap : 256;
-    void *q = realloc(p, bigger * size);
-    if (!q) {
-        *failed = true;
-        return p;
-    }
-    *cap = bigger;
-    return q;
-}
-
 static bool decode(const worker *w, uint64_t at, uint64_t end, ZydisDecodedInstruction *x,
                    ZydisDecodedOperand *o)
 {
@@ -145,8 +131,8 @@ static void add_block(worker *w, size_t first, size_t last, uint64_t hi)
 {
     if (first == last)
         return;
-    w->blocks = fz_body_grow(w->blocks, w->block_n, &w->block_cap, sizeof *w->blocks,
-                     &w->out->failed);
+    w->blocks = fz_grow(w->blocks, w->block_n, &w->block_cap, sizeof *w->blocks,
+                        &w->out->failed);
     if (w->out->failed)
         return;
     const insn *end = &w->insns[last - 1];
@@ -203,8 +189,8 @@ bool fz_body_split(worker *w, const fz_function *f)
         ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
         if (!decode(w, at, f->hi, &x, o))
             return false;
-        w->insns = fz_body_grow(w->insns, w->insn_n, &w->insn_cap, sizeof *w->insns,
-                        &w->out->failed);
+        w->insns = fz_grow(w->insns, w->insn_n, &w->insn_cap, sizeof *w->insns,
+                           &w->out->failed);
         if (w->out->failed)
             return false;
         if (w->insn_n > first && fz_image_leader(w->rq->image, at)) {

@@ -132,8 +132,6 @@ typedef struct worker {
     uint32_t row_at; /* where it begins */
 } worker;
 
-void *fz_body_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed);
-
 /* body.c: a function's blocks; false if it cannot be decoded to its end. */
 bool fz_body_split(worker *w, const fz_function *f);
 bool fz_body_inside(const worker *w, uint64_t at);

@@ -36,16 +36,9 @@ typedef struct words {
 
 static void add(words *w, uint64_t at, enum fz_callee callee)
 {
-    if (w->n == w->cap) {
-        size_t cap = w->cap ? 2 * w->cap : 64;
-        void *p = realloc(w->p, cap * sizeof *w->p);
-        if (!p) {
-            w->failed = true;
-            return;
-        }
-        w->p = p;
-        w->cap = cap;
-    }
+    w->p = fz_grow(w->p, w->n, &w->cap, sizeof *w->p, &w->failed);
+    if (w->n == w->cap)
+        return;
     w->p[w->n++] = (fz_stub){at, callee};
 }
 

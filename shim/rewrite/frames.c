@@ -69,16 +69,9 @@ static void put_row(machine *m)
     fz_frames *f = m->f;
     if (f->n && f->rows[f->n - 1].at == m->now.at)
         f->n--;
-    if (f->n == f->cap) {
-        size_t cap = f->cap ? 2 * f->cap : 64;
-        void *p = realloc(f->rows, cap * sizeof *f->rows);
-        if (!p) {
-            m->failed = true;
-            return;
-        }
-        f->rows = p;
-        f->cap = cap;
-    }
+    f->rows = fz_grow(f->rows, f->n, &f->cap, sizeof *f->rows, &m->failed);
+    if (f->n == f->cap)
+        return;
     f->rows[f->n++] = m->now;
 }
 

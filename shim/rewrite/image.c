@@ -18,6 +18,20 @@
 
 enum { PAGE = 4096, RELR = 19 /* SHT_RELR, newer than some elf.h */ };
 
+void *fz_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed)
+{
+    if (n < *cap)
+        return p;
+    size_t bigger = *cap ? 2 * *cap : 256;
+    void *q = realloc(p, bigger * size);
+    if (!q) {
+        *failed = true;
+        return p;
+    }
+    *cap = bigger;
+    return q;
+}
+
 static bool inside(const fz_image *im, uint64_t offset, uint64_t size)
 {
     return offset <= im->size && size <= im->size - offset;
@@ -214,16 +228,9 @@ static void add(fz_image *im, found *l, uint64_t lo, uint64_t size, const char *
     const fz_range *t = text_of(im, lo);
     if (!t)
         return;
-    if (l->n == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 4096;
-        void *p = realloc(l->f, cap * sizeof *l->f);
-        if (!p) {
-            l->failed = true;
-            return;
-        }
-        l->f = p;
-        l->cap = cap;
-    }
+    l->f = fz_grow(l->f, l->n, &l->cap, sizeof *l->f, &l->failed);
+    if (l->n == l->cap)
+        return;
     uint64_t hi = size > t->hi - lo ? t->hi : lo + size;
     l->f[l->n++] = (fz_function){.lo = lo, .hi = hi, .reach = hi, .name = name};
 }
@@ -472,14 +479,10 @@ static uint8_t pointer_size(uint8_t encoding)
 
 static bool note_fde(fz_image *im, fz_fde fde)
 {
-    if (im->fde_n == im->fde_cap) {
-        size_t cap = im->fde_cap ? 2 * im->fde_cap : 4096;
-        void *p = realloc(im->fde, cap * sizeof *im->fde);
-        if (!p)
-            return false;
-        im->fde = p;
-        im->fde_cap = cap;
-    }
+    bool failed = false;
+    im->fde = fz_grow(im->fde, im->fde_n, &im->fde_cap, sizeof *im->fde, &failed);
+    if (failed)
+        return false;
     im->fde[im->fde_n++] = fde;
     return true;
 }

@@ -111,4 +111,8 @@ void fz_image_scan(fz_image *im, bool (*wants)(const char *name, void *arg), voi
 
 void fz_image_close(fz_image *im);
 
+/* Room for one more than n elements of `size` bytes; without memory p stays and *failed is
+ * set. */
+void *fz_grow(void *p, size_t n, size_t *cap, size_t size, bool *failed);
+
 #endif

@@ -204,8 +204,8 @@ void fz_move_count(worker *w, const block *b, size_t k, bool as_it_was)
 
 void fz_move_detour(worker *w, const block *b, size_t k)
 {
-    w->detours = fz_body_grow(w->detours, w->detour_n, &w->detour_cap, sizeof *w->detours,
-                              &w->out->failed);
+    w->detours = fz_grow(w->detours, w->detour_n, &w->detour_cap, sizeof *w->detours,
+                         &w->out->failed);
     if (w->out->failed)
         return;
     w->emit.flags_live = fz_live_flags(w, b, k);
@@ -335,8 +335,8 @@ static entry *add_entries(worker *w, size_t i, size_t n, bool exact)
     part *out = w->out;
     for (size_t k = 0; k < n; k++) {
         const block *b = &w->blocks[i + k];
-        out->entries = fz_body_grow(out->entries, out->entry_n, &out->entry_cap,
-                            sizeof *out->entries, &out->failed);
+        out->entries = fz_grow(out->entries, out->entry_n, &out->entry_cap,
+                               sizeof *out->entries, &out->failed);
         if (out->failed)
             return NULL;
         out->entries[out->entry_n++] =

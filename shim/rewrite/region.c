@@ -84,8 +84,8 @@ void fz_region_find(worker *w)
         size_t head = fz_body_block(w, x->target);
         if (head > i)
             continue;
-        w->regions = fz_body_grow(w->regions, w->region_n, &w->region_cap, sizeof *w->regions,
-                          &w->out->failed);
+        w->regions = fz_grow(w->regions, w->region_n, &w->region_cap, sizeof *w->regions,
+                             &w->out->failed);
         if (w->out->failed)
             return;
         w->regions[w->region_n++] = (region){.first = head, .last = i};
@@ -119,7 +119,7 @@ static void leave_region(worker *w, const region *r, const int *regs)
 
 static void add_edge(worker *w, size_t fix, const insn *x)
 {
-    w->edges = fz_body_grow(w->edges, w->edge_n, &w->edge_cap, sizeof *w->edges, &w->out->failed);
+    w->edges = fz_grow(w->edges, w->edge_n, &w->edge_cap, sizeof *w->edges, &w->out->failed);
     if (!w->out->failed)
         w->edges[w->edge_n++] = (edge){fix, x->target, x->at};
 }

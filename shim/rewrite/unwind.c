@@ -60,8 +60,8 @@ void fz_unwind_at(worker *w, uint64_t at)
 void fz_unwind_begin(worker *w, const fz_function *f)
 {
     part *p = w->out;
-    p->frames = fz_body_grow(p->frames, p->frame_n, &p->frame_cap, sizeof *p->frames,
-                             &p->failed);
+    p->frames = fz_grow(p->frames, p->frame_n, &p->frame_cap, sizeof *p->frames,
+                        &p->failed);
     if (p->failed)
         return;
     p->frames[p->frame_n++] = (frame){f, (uint32_t)p->code.n, 0, p->rows.n, 0};
