@@ -268,6 +268,8 @@ fz_row fz_row_below(const fz_image *im, const fz_row *row, int bytes)
 
 const fz_row fz_row_entry = {.rule = {[FZ_RA] = {-8, 0, FZ_RULE_OFFSET},
                                       [FZ_CFA] = {8, FZ_RSP, FZ_RULE_OFFSET}}};
+const fz_row fz_row_none = {.rule = {[FZ_RA] = {-8, 0, FZ_RULE_UNDEFINED},
+                                     [FZ_CFA] = {8, FZ_RSP, FZ_RULE_OFFSET}}};
 
 void fz_bytes_add(fz_bytes *b, const void *p, size_t n)
 {

@@ -59,6 +59,8 @@ void fz_bytes_add(fz_bytes *b, const void *p, size_t n);
 
 /* The row at a function's entry, with which our FDEs begin. */
 extern const fz_row fz_row_entry;
+/* Of what the library itself has no row for: an unwinder ends there. */
+extern const fz_row fz_row_none;
 /* Writes what leads from a row to another, `distance` bytes further on. */
 void fz_row_change(fz_bytes *out, const fz_image *im, const fz_row *from, const fz_row *to,
                    uint64_t distance);

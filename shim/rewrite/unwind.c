@@ -12,15 +12,6 @@
 
 /* ---- While a function is moved ------------------------------------------------------------ */
 
-/* Of what the library itself has no row for: an unwinder ends there. */
-static const fz_row *no_row(void)
-{
-    static fz_row row;
-    row = fz_row_entry;
-    row.rule[FZ_RA].kind = FZ_RULE_UNDEFINED;
-    return &row;
-}
-
 static void write_row(worker *w, const fz_row *row)
 {
     part *p = w->out;
@@ -41,7 +32,7 @@ static void cold_row(void *worker_of, uint64_t at, int pushed)
         low = fz_row_below(w->rq->image, row, pushed);
         row = &low;
     }
-    write_row(w, row ? row : no_row());
+    write_row(w, row ? row : &fz_row_none);
 }
 
 void fz_unwind_at(worker *w, uint64_t at)
@@ -54,7 +45,7 @@ void fz_unwind_at(worker *w, uint64_t at)
     if (row)
         write_row(w, row);
     else if (at < p->frames[p->frame_n - 1].function->hi) /* else a jump out of it */
-        write_row(w, no_row());
+        write_row(w, &fz_row_none);
 }
 
 void fz_unwind_begin(worker *w, const fz_function *f)
@@ -161,7 +152,7 @@ static void put_slots(tables *t, const entry *e, size_t n)
         for (size_t k = i; k < end; k++) {
             const fz_row *row = fz_frames_at(&f, e[k].at);
             if (!row)
-                row = no_row();
+                row = &fz_row_none;
             if (!memcmp(row->rule, now.rule, sizeof now.rule))
                 continue;
             fz_row_change(&t->frame, t->image, &now, row, FZ_SLOT * (k - at));
