@@ -221,7 +221,7 @@ bool fz_slots_marks(uintptr_t base)
         uintptr_t base;
         unsigned n;
     } s = {base, 0};
-    dl_iterate_phdr(count_marks, &s);
+    fz_each_object(count_marks, &s);
     return s.n != 0;
 }
 
