@@ -16,11 +16,10 @@
  */
 #include "site.h"
 
-/* Masks, and where the strand lies. */
+/* Masks. */
 #define TEST (e->mask[0])
 #define OTHER (e->mask[1])
 #define THIRD (e->mask[2])
-#define FZ_HIGH_STATE (e->state)
 
 enum {
     /* Places in the frame beyond the library's registers. */
@@ -29,7 +28,7 @@ enum {
 
 void fz_evex_step(fz_emit *e)
 {
-    const int s = FZ_HIGH_STATE;
+    const int s = e->state;
     if (e->variant != FZ_SR_NEAREST)
         ev_whole(e, EV_AESENC, e->twice ? 2 : 1, s, s, FZ_K_KEY512);
 }
@@ -86,7 +85,7 @@ void fz_evex_cold(fz_emit *e, const fz_slow *s)
 {
     if (s->load >= 0)
         fz_evex_load(e, s->bytes, s->load, &s->mem);
-    fz_evt(e->code, EV_STOREPS, 1, FZ_HIGH_STATE, 0, TLS(e, frame) + 32 * IN_STATE);
+    fz_evt(e->code, EV_STOREPS, 1, e->state, 0, TLS(e, frame) + 32 * IN_STATE);
     for (int i = 0; i < 3; i++)
         if (s->operand[i] >= 16)
             fz_evt(e->code, EV_STOREPS, 1, s->operand[i], 0,
@@ -192,7 +191,7 @@ static int widened(fz_emit *e, const site *s, int l, int x, int t)
     unsigned op = s->op == FZ_INST_I32_F32 ? (s->from_unsigned ? EV_CVTUDQ2PD : EV_CVTDQ2PD)
                   : s->scalar              ? EV_CVTSS2SD : EV_CVTPS2PD;
     if (x == s->load)
-        fz_evm(e->code, op, l, t, s->scalar ? FZ_HIGH_STATE : 0, &s->mem);
+        fz_evm(e->code, op, l, t, s->scalar ? e->state : 0, &s->mem);
     else
         ev(e, op, l, t, s->scalar ? x : 0, x);
     /* The other temporaries are written again; pinned ones are held already, for other lanes. */
@@ -250,16 +249,16 @@ static void cut29(fz_emit *e, int l, int x, int from, int t)
         ev(e, EV_ADDQ, l, x, from, t);
         evk(e, EV_ADDQ, l, x, x, FZ_K_HALF29);
     } else if (e->variant == FZ_CESTAC) { /* all ones or zero */
-        ev(e, EV_MOVD2M, 1, TEST, 0, FZ_HIGH_STATE);
+        ev(e, EV_MOVD2M, 1, TEST, 0, e->state);
         if (x != from)
             ev(e, EV_MOVAPD, l, x, 0, from);
         fz_evk(e->code, EV_ADDQ, l, x, x, 32 * FZ_K_LOW29, EV_NO_FLAGS | TEST, 0);
     } else {
         if (l == 2) {
-            ev_whole(e, EV_SRLVQ, 2, t, FZ_HIGH_STATE, FZ_K_SHIFT512);
+            ev_whole(e, EV_SRLVQ, 2, t, e->state, FZ_K_SHIFT512);
             evk(e, EV_ANDQ, 2, t, t, FZ_K_LOW29);
         } else {
-            ev_shift(e, EV_SHIFTQ, 2, l, t, FZ_HIGH_STATE, 35);
+            ev_shift(e, EV_SHIFTQ, 2, l, t, e->state, 35);
         }
         ev(e, EV_ADDQ, l, x, from, t);
     }
@@ -405,7 +404,7 @@ static void cut_f64(fz_emit *e, int l, bool scalar, int d, int x, int rho, int t
     if (e->variant == FZ_SR_NEAREST)
         evk(e, EV_ADDQ, l, t0, t0, FZ_K_HALF52);
     else
-        ev_shift(e, EV_SHIFTQ, 2, l, t0, FZ_HIGH_STATE, 12);
+        ev_shift(e, EV_SHIFTQ, 2, l, t0, e->state, 12);
     ev(e, EV_ADDQ, l, rho, rho, t0);
     evk(e, EV_SUBQ, l, rho, rho, FZ_K_MAGIC64);
     ev_shift(e, EV_SRAQ, 4, l, rho, rho, 52);
@@ -420,7 +419,7 @@ static void choose_f64(fz_emit *e, int l, int x, int rho, int b, int t0, int t1)
     if (b >= 0)
         ev(e, EV_XORQ, l, t0, t0, b);
     ev_shift(e, EV_SHIFTQ, 2, l, t0, t0, 63); /* x is beyond the exact result */
-    ev_shift(e, EV_SHIFTQ, 2, l, t1, FZ_HIGH_STATE, 63);
+    ev_shift(e, EV_SHIFTQ, 2, l, t1, e->state, 63);
     ev(e, EV_SUBQ, l, t1, t1, t0);
     evk(e, EV_TESTMQ, l, TEST, rho, FZ_K_ABS64);
     fz_ev(e->code, EV_ADDQ, l, x, x, t1, TEST);
@@ -538,11 +537,11 @@ static void up_or_down(fz_emit *e, const site *s)
     fz_put(e->code, 0x9f); /* NaN, zero, infinite: as they are */
     int d = s->scalar ? t : s->result;
     if (s->f64) {
-        ev_shift(e, EV_SRAQ, 4, l, t, FZ_HIGH_STATE, 63);
+        ev_shift(e, EV_SRAQ, 4, l, t, e->state, 63);
         evk(e, EV_ORQ, l, t, t, FZ_K_ONE64);
         ev(e, EV_SUBQ, l, d, x, t);
     } else {
-        ev_shift(e, EV_SRAD, 4, l, t, FZ_HIGH_STATE, 31);
+        ev_shift(e, EV_SRAD, 4, l, t, e->state, 31);
         evk(e, EV_ORD, l, t, t, FZ_K_ONE32);
         ev(e, EV_ADDD, l, d, x, t);
     }

@@ -218,7 +218,7 @@ static const char *plan_of(fz_moved *lib, enum fz_variant v)
 /* Is there room for the code of each variant, as far as the plan of one shows? */
 static bool fits(const fz_room *r, const fz_planfile *h)
 {
-    enum { SITE = 220 }; /* bytes a site in sr, the largest: 180 to 310 */
+    enum { SITE = 220 }; /* bytes a site in sr: 180 to 310 */
     return h->head_size + FZ_AREA_STUBS <= r->table && h->code_size + h->shown_size <= r->variant &&
            (h->sites * SITE + h->shown_size <= r->variant || r->variant == FZ_AREA_VARIANT);
 }

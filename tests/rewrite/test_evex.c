@@ -389,7 +389,6 @@ START_TEST(ud_in_line_is_the_definition)
 }
 END_TEST
 
-/* sr's code raises what the instruction raises, and no more: inactive lanes nothing. */
 START_TEST(cestac_in_line_is_the_definition)
 {
     fz_inst_law cestac = {PRISM_CESTAC, 24, 53};
@@ -397,6 +396,7 @@ START_TEST(cestac_in_line_is_the_definition)
 }
 END_TEST
 
+/* sr's code raises what the instruction raises, and no more: inactive lanes nothing. */
 START_TEST(nothing_is_raised)
 {
     static machine m;
