@@ -7,68 +7,19 @@
  * ones too, since what is lent here is the host's. Besides: lanes that a mask leaves out read
  * no memory and raise nothing.
  */
-#include <check.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <xmmintrin.h>
 
-#include "../../shim/rewrite/emit.h"
-#include "../../shim/rewrite/evex.h"
-#include "../../shim/rewrite/inst.h"
+#include "forms.h"
 
-typedef struct form {
-    const uint8_t *begin, *end;
-    const char *text;
-} form;
-
-extern const form forms_begin[], forms_end[];
-extern uint8_t near[64];
-
-enum { CODE = 3 * 4096, AREA = 1 << 20, BYTES = 192 };
+enum { BYTES = 192 };
 
 typedef struct machine {
     uint8_t in[32][64], out[32][64];
     uint64_t mask[8], mask_out[8];
     uint64_t flags, flags_out;
 } machine;
-
-static uint8_t *area;
-static uint64_t rng = 88172645463325252u;
-
-static uint64_t next(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    return rng ^= rng << 17;
-}
-
-static int32_t tls_offset(void)
-{
-    char *base;
-    __asm__("mov %%fs:0, %0" : "=r"(base));
-    return (int32_t)((char *)&fz_inst_self - base);
-}
-
-static void resolve(const fz_code *c)
-{
-    memcpy(area + CODE, c->bytes, c->n);
-    for (size_t i = 0; i < c->fix_n; i++) {
-        const fz_fix *f = &c->fixes[i];
-        const uint8_t *to = f->kind == FZ_FIX_BLOB   ? area + f->target
-                            : f->kind == FZ_FIX_HERE ? area + CODE + f->target
-                                                     : (const uint8_t *)f->target;
-        const int32_t d = (int32_t)(to - (area + CODE + f->at + 4 + f->after));
-        memcpy(area + CODE + f->at, &d, 4);
-    }
-}
-
-static bool decode(const form *f, ZydisDecodedInstruction *x, ZydisDecodedOperand *o)
-{
-    ZydisDecoder d;
-    ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    return ZYAN_SUCCESS(
-        ZydisDecoderDecodeFull(&d, f->begin, (size_t)(f->end - f->begin), x, o));
-}
 
 /* Registers 16 to 31, masks. */
 static void used_by(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *o,
@@ -106,38 +57,6 @@ static void all(fz_code *c, bool store)
         at.disp = (int32_t)(store ? offsetof(machine, mask_out) : offsetof(machine, mask)) +
                   8 * i;
         fz_rrm(c, store ? OP_KSTORE : OP_KLOAD, 0, i, 0, &at);
-    }
-}
-
-static void stubs_to(fz_emit *e)
-{
-    fz_code stubs = {0};
-    for (int i = 0; i < FZ_STUBS; i++) {
-        e->stub[i] = 4096 + stubs.n;
-        fz_emit_stub(&stubs, e->tls, (enum fz_stub_kind)i, 4096);
-    }
-    fz_area_constants(area);
-    void (*definition)(const fz_inst_site *) = fz_inst_definition;
-    memcpy(area + FZ_AREA_DEFINITION, &definition, sizeof definition);
-    ck_assert_uint_le(stubs.n, CODE - 4096);
-    memcpy(area + 4096, stubs.bytes, stubs.n);
-    for (size_t i = 0; i < stubs.fix_n; i++) {
-        int32_t d = (int32_t)((int64_t)stubs.fixes[i].target - 4096 -
-                              (int64_t)stubs.fixes[i].at - 4);
-        memcpy(area + 4096 + stubs.fixes[i].at, &d, 4);
-    }
-    free(stubs.bytes);
-    free(stubs.fixes);
-}
-
-static void original(fz_code *c, const form *f, const ZydisDecodedInstruction *x)
-{
-    const size_t start = c->n;
-    for (const uint8_t *p = f->begin; p < f->end; p++)
-        fz_put(c, *p);
-    if (x->raw.modrm.mod == 0 && x->raw.modrm.rm == 5) { /* near(%rip) */
-        c->n = start + x->raw.disp.offset;
-        fz_put_fix(c, FZ_FIX_DATA, (uint64_t)(uintptr_t)near, 0);
     }
 }
 
@@ -186,22 +105,6 @@ static void build(const form *f, enum fz_variant variant, bool flags_live)
     free(e.slow);
 }
 
-static void run(machine *m, uint8_t *memory, uint64_t rcx, uint64_t r9)
-{
-    machine *at = m;
-    uint8_t *mem = memory;
-    void *f = area + CODE;
-    register uint64_t nine __asm__("r9") = r9;
-    __asm__ volatile("sub $256, %%rsp\n call *%[f]\n add $256, %%rsp"
-                     : "+D"(at), "+S"(mem), "+c"(rcx), "+r"(nine)
-                     : [f] "r"(f)
-                     : "memory", "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-                       "xmm13", "xmm14", "xmm15");
-    ck_assert_ptr_eq(at, m);
-    ck_assert_ptr_eq(mem, memory);
-}
-
 /* ---- Operands --------------------------------------------------------------------------- */
 
 /* Exponents that meet, special values, few bits, anything. */
@@ -243,15 +146,6 @@ static void fill(uint8_t *p, size_t n, bool f64_values)
         const uint64_t v = f64_values ? value64() : value32() | (uint64_t)value32() << 32;
         memcpy(p + i, &v, 8);
     }
-}
-
-static bool of_f64(const form *f)
-{
-    ZydisDecodedInstruction x;
-    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-    decode(f, &x, o);
-    const fz_class c = fz_insn_class(x.mnemonic);
-    return c.f64 || c.op == FZ_INST_F64_F32;
 }
 
 /* NaNs are equal whatever their payload, by elements of the result. */

@@ -9,7 +9,6 @@
  *   sr's code with the word that makes it round to nearest against the original.
  * Besides: registers that were not lent, flags, and the random state.
  */
-#include <check.h>
 #include <cpuid.h>
 #include <fenv.h>
 #include <stdio.h>
@@ -18,35 +17,12 @@
 #include <immintrin.h>
 
 #include "../../prism/stream.h"
-#include "../../shim/rewrite/evex.h"
-#include "../../shim/rewrite/emit.h"
-#include "../../shim/rewrite/inst.h"
-
-typedef struct form {
-    const uint8_t *begin, *end;
-    const char *text;
-} form;
-
-extern const form forms_begin[], forms_end[];
-extern uint8_t near[64];
-
-#define AREA (1 << 20)
-enum { CODE = 3 * 4096 };
+#include "forms.h"
 
 struct machine {
     uint8_t in[16][32], out[16][32];
     uint64_t flags, flags_out;
 };
-
-static uint8_t *area;
-static uint64_t rng = 88172645463325252u;
-
-static uint64_t next(void)
-{
-    rng ^= rng << 13;
-    rng ^= rng >> 7;
-    return rng ^= rng << 17;
-}
 
 static bool has_vaes(void)
 {
@@ -58,37 +34,6 @@ static bool has_avx512(void)
 {
     return has_vaes() && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
-}
-
-static int32_t tls_offset(void)
-{
-    char *base;
-    __asm__("mov %%fs:0, %0" : "=r"(base));
-    return (int32_t)((char *)&fz_inst_self - base);
-}
-
-static void resolve(const fz_code *c, const uint8_t *lib)
-{
-    memcpy(area + CODE, c->bytes, c->n);
-    for (size_t i = 0; i < c->fix_n; i++) {
-        const fz_fix *f = &c->fixes[i];
-        const uint8_t *to = f->kind == FZ_FIX_BLOB   ? area + f->target
-                            : f->kind == FZ_FIX_HERE ? area + CODE + f->target
-                                                     : (const uint8_t *)f->target;
-        int64_t d = to - (area + CODE + f->at + 4 + f->after);
-        int32_t d32 = (int32_t)d;
-        ck_assert_int_eq(d, d32);
-        memcpy(area + CODE + f->at, &d32, 4);
-    }
-    (void)lib;
-}
-
-static bool decode(const form *f, ZydisDecodedInstruction *x, ZydisDecodedOperand *o)
-{
-    ZydisDecoder d;
-    ZydisDecoderInit(&d, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    return ZYAN_SUCCESS(
-        ZydisDecoderDecodeFull(&d, f->begin, (size_t)(f->end - f->begin), x, o));
 }
 
 static unsigned registers_of(const ZydisDecodedInstruction *x, const ZydisDecodedOperand *o)
@@ -152,26 +97,10 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
     ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
     ck_assert_msg(decode(f, &x, o), "%s", f->text);
     fz_code c = {0};
-    fz_code stubs = {0};
     fz_emit e = {.code = &c, .variant = variant, .tls = tls_offset(),
                  .wide = x.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY,
                  .vaes = has_vaes(), .high = high, .flags_live = flags_live};
-    for (int i = 0; i < FZ_STUBS; i++) {
-        e.stub[i] = 4096 + stubs.n;
-        fz_emit_stub(&stubs, e.tls, (enum fz_stub_kind)i, 4096);
-    }
-    fz_area_constants(area);
-    void (*definition)(const fz_inst_site *) = fz_inst_definition;
-    memcpy(area + FZ_AREA_DEFINITION, &definition, sizeof definition);
-    ck_assert_uint_le(stubs.n, CODE - 4096);
-    memcpy(area + 4096, stubs.bytes, stubs.n);
-    for (size_t i = 0; i < stubs.fix_n; i++) {
-        int32_t d = (int32_t)((int64_t)stubs.fixes[i].target - 4096 -
-                              (int64_t)stubs.fixes[i].at - 4);
-        memcpy(area + 4096 + stubs.fixes[i].at, &d, 4);
-    }
-    free(stubs.bytes);
-    free(stubs.fixes);
+    stubs_to(&e);
 
     fz_mem in = {.modrm = 0x87, .disp_size = 32}; /* disp32(%rdi) */
     for (int i = 0; i < 16; i++) {
@@ -189,13 +118,7 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
 
     unsigned lent = 0, used = registers_of(&x, o);
     if (variant == FZ_IDENTITY) {
-        size_t start = c.n;
-        for (const uint8_t *p = f->begin; p < f->end; p++)
-            fz_put(&c, *p);
-        if (x.raw.modrm.mod == 0 && x.raw.modrm.rm == 5) { /* near(%rip) */
-            c.n = start + x.raw.disp.offset;
-            fz_put_fix(&c, FZ_FIX_DATA, (uint64_t)(uintptr_t)near, 0);
-        }
+        original(&c, f, &x);
     } else if (high) {
         const char *why;
         ZydisDecodedInstruction y;
@@ -255,7 +178,7 @@ static unsigned build(const form *f, enum fz_variant variant, bool flags_live)
     fz_emit_cold(&e);
     ck_assert(!c.failed);
     ck_assert_uint_le(c.n, AREA - CODE);
-    resolve(&c, f->begin);
+    resolve(&c);
     free(c.bytes);
     free(c.fixes);
     free(e.slow);
@@ -303,33 +226,6 @@ static void fill(uint8_t *p, size_t n, bool f64_values)
         uint64_t v = f64_values ? value64() : value32() | (uint64_t)value32() << 32;
         memcpy(p + i, &v, 8);
     }
-}
-
-static void run(struct machine *m, uint8_t *memory, uint64_t rcx, uint64_t r9)
-{
-    struct machine *at = m;
-    uint8_t *mem = memory;
-    void *f = area + CODE;
-    register uint64_t nine __asm__("r9") = r9;
-    /* The red zone holds nothing of ours: the frame is left behind. */
-    __asm__ volatile("sub $256, %%rsp\n call *%[f]\n add $256, %%rsp"
-                     : "+D"(at), "+S"(mem), "+c"(rcx), "+r"(nine)
-                     : [f] "r"(f)
-                     : "memory", "cc", "rax", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4",
-                       "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
-                       "xmm13", "xmm14", "xmm15");
-    ck_assert_ptr_eq(at, m);
-    ck_assert_ptr_eq(mem, memory);
-}
-
-
-static bool is_f64(const form *f)
-{
-    ZydisDecodedInstruction x;
-    ZydisDecodedOperand o[ZYDIS_MAX_OPERAND_COUNT];
-    decode(f, &x, o);
-    fz_class c = fz_insn_class(x.mnemonic);
-    return c.f64 || c.op == FZ_INST_F64_F32;
 }
 
 /* Is the result of f32? */
@@ -410,7 +306,7 @@ static void compare(const form *f, enum fz_variant first, fz_inst_law law1,
     static struct machine m[512];
     static uint8_t memory[512][128] __attribute__((aligned(64)));
     static uint64_t rcx[512], r9[512], state[512][4], after[512][4];
-    bool wide_values = is_f64(f);
+    bool wide_values = of_f64(f);
     for (int i = 0; i < trials; i++) {
         fill(m[i].in[0], sizeof m[i].in, wide_values);
         if (f->text[0] != 'v') /* uppers are clean in legacy code */
@@ -497,7 +393,7 @@ static void pairs(int pinned)
         const form *f = &forms_begin[i % n];
         second_form = &forms_begin[next() % (uint64_t)n];
         if ((f->text[0] == 'v') != (second_form->text[0] == 'v') ||
-            is_f64(f) != is_f64(second_form) || narrows(f) != narrows(second_form))
+            of_f64(f) != of_f64(second_form) || narrows(f) != narrows(second_form))
             continue;
         pins = i % 2 ? pinned : 0;
         keep = true;
