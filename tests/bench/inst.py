@@ -15,11 +15,12 @@ import json
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from turns import Worker
 
 IN_CACHE = 8192
 OUT_OF_CACHE = 1 << 24
@@ -100,37 +101,12 @@ def worker() -> None:
         print(json.dumps([spent / count, least]), flush=True)
 
 
-def start(build: Path, mode: str) -> subprocess.Popen[str]:
-    """Start a worker; native if the mode is empty."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY")}
-    env.pop("LD_PRELOAD", None)
-    env.update(PYTHONPATH="", ATEN_CPU_CAPABILITY="avx2")
-    if mode:
-        cache = build / "tests/bench/cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        env.update(
-            LD_PRELOAD=str(build / "libfuzzytorch.so"),
-            FUZZY_SCOPE="inst",
-            FUZZY_MODE=mode,
-            FUZZY_SEED="1",
-            FUZZY_VERBOSE="0",
-            FUZZY_CACHE=str(cache),
-        )
-    return subprocess.Popen(
-        [sys.executable, __file__, "worker"],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
 def main() -> None:
     """Measure and print all of it."""
     rounds, block = OPTIONS[sys.argv[1]]
     build = Path(sys.argv[2]).resolve()
     modes = ("", "sr", "ud", "cestac")
-    workers = {m: start(build, m) for m in modes}
+    workers = {m: Worker(__file__, build, "inst", m) for m in modes}
     rows = []
     print(
         f"\nTorch's own code, one thread, ours over native (avx2), median of {rounds} rounds; "
@@ -146,10 +122,7 @@ def main() -> None:
             times: dict[str, list[float]] = {m: [] for m in modes}
             for r in range(rounds):
                 for m in modes[r % 4 :] + modes[: r % 4]:
-                    w = workers[m]
-                    w.stdin.write(json.dumps([n, dtype, name, block]) + "\n")
-                    w.stdin.flush()
-                    times[m].append(json.loads(w.stdout.readline())[1])
+                    times[m].append(workers[m].ask([n, dtype, name, block])[1])
             ratios = {
                 m: sorted(a / b for a, b in zip(times[m], times[""]))
                 for m in modes[1:]
@@ -182,8 +155,7 @@ def main() -> None:
             f"sr <= {mean_target:g} {met}"
         )
     for w in workers.values():
-        w.stdin.close()
-        w.wait()
+        w.close()
     (build / "bench-inst.json").write_text(json.dumps(rows), encoding="utf-8")
 
 

@@ -15,11 +15,12 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from turns import Worker
 
 STEPS = {"full": (9, 3), "quick": (3, 1)}
 SCOPES = {
@@ -109,44 +110,11 @@ def worker() -> None:
         print(json.dumps(min(took)), flush=True)
 
 
-def start(build: Path, scope: str) -> subprocess.Popen[str]:
-    """Start a worker; native if the scope is empty."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("FUZZY")}
-    env.pop("LD_PRELOAD", None)
-    env.update(PYTHONPATH="", ATEN_CPU_CAPABILITY="avx2")
-    if scope:
-        cache = build / "tests/bench/cache"
-        cache.mkdir(parents=True, exist_ok=True)
-        env.update(
-            LD_PRELOAD=str(build / "libfuzzytorch.so"),
-            FUZZY_SCOPE=scope,
-            FUZZY_MODE="sr",
-            FUZZY_SEED="1",
-            FUZZY_VERBOSE="0",
-            FUZZY_CACHE=str(cache),
-        )
-    return subprocess.Popen(
-        [sys.executable, __file__, "worker"],
-        env=env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-
-def ask(process: subprocess.Popen[str], name: str, count: int) -> float:
-    """Have a worker time a step."""
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(json.dumps([name, count]) + "\n")
-    process.stdin.flush()
-    return json.loads(process.stdout.readline())
-
-
 def main() -> None:
     """Measure and print all of it."""
     rounds, count = STEPS[sys.argv[1]]
     build = Path(sys.argv[2]).resolve()
-    workers = {k: start(build, scope) for k, scope in SCOPES.items()}
+    workers = {k: Worker(__file__, build, scope) for k, scope in SCOPES.items()}
     print(
         f"\nTraining steps by sr, one thread, median of {rounds} rounds; load average "
         f"{os.getloadavg()[0]:.1f}\n{'':<16}{'native':>10}{'library':>10}{'all':>10}"
@@ -158,7 +126,7 @@ def main() -> None:
         for r in range(rounds):
             order = list(SCOPES)
             for k in order[r % 3 :] + order[: r % 3]:
-                times[k].append(ask(workers[k], name, count))
+                times[k].append(workers[k].ask([name, count]))
         ratios = [
             a / (1.1 * b + n)
             for a, b, n in zip(times["all"], times["library"], times["native"])
@@ -173,9 +141,7 @@ def main() -> None:
         )
         rows.append({"model": name, "seconds": times, "ratio": value})
     for w in workers.values():
-        assert w.stdin is not None
-        w.stdin.close()
-        w.wait()
+        w.close()
     (build / "bench-training.json").write_text(json.dumps(rows), encoding="utf-8")
 
 
