@@ -166,11 +166,6 @@ static int is_packed(const shape *s)
     return s->t > 1 && s->h <= WIDEST_PACKED && s->h % FZ_LSTM_CHUNK != 1;
 }
 
-static ptrdiff_t chunks_of(const shape *s)
-{
-    return (s->h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
-}
-
 static room room_of(const fz_lstm *l, f32 *p)
 {
     const shape s = shape_of(l);
@@ -183,7 +178,7 @@ static room room_of(const fz_lstm *l, f32 *p)
     if (unpacked(l, &s))
         a.wh = take(&a, p, GATES * s.h * s.h);
     if (is_packed(&s))
-        a.packed = take(&a, p, GATES * chunks_of(&s) *
+        a.packed = take(&a, p, GATES * fz_lstm_chunks(s.h) *
                                    (ptrdiff_t)(fz_pack_bytes(FZ_LSTM_CHUNK, s.h) / 4));
     if (s.half && l->backward) {
         a.before = take(&a, p, s.stretch * s.step);
@@ -247,7 +242,7 @@ static void unpack(const fz_tensor *w, const block *b, f32 *into)
 static void unpack_task(void *arg, int index)
 {
     const layer *y = arg;
-    const ptrdiff_t h = y->s.h, chunks = (h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const ptrdiff_t h = y->s.h, chunks = fz_lstm_chunks(h);
     const ptrdiff_t gate = index / chunks, c0 = index % chunks * FZ_LSTM_CHUNK;
     const block b = {gate, 2, 4, 0, h, c0, h - c0 < FZ_LSTM_CHUNK ? h - c0 : FZ_LSTM_CHUNK,
                      h};
@@ -259,7 +254,7 @@ static void unpack_weights(layer *y)
     const ptrdiff_t h = y->s.h;
     if (y->m.wh)
         fz_parts_share(&y->parts, (f64)(GATES * h * h), unpack_task, y,
-                       (int)(GATES * ((h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
+                       (int)(GATES * fz_lstm_chunks(h)));
 }
 
 /* Rows 0 .. k-1, columns from c0 of a slice: in place where its strides are regular. */
@@ -295,7 +290,7 @@ static ptrdiff_t chunk_of(ptrdiff_t k)
 static void pack_task(void *arg, int index)
 {
     const layer *y = arg;
-    const ptrdiff_t h = y->s.h, chunks = chunks_of(&y->s);
+    const ptrdiff_t h = y->s.h, chunks = fz_lstm_chunks(h);
     const ptrdiff_t gate = index / chunks, c0 = index % chunks * FZ_LSTM_CHUNK;
     const product p = {.w = &y->l->wh,
                        .plain = y->m.wh,
@@ -318,7 +313,7 @@ static void pack_weights(layer *y)
         return;
     y->piece = fz_pack_bytes(FZ_LSTM_CHUNK, h);
     fz_parts_share(&y->parts, (f64)(GATES * h * h), pack_task, y,
-                   (int)(GATES * chunks_of(&y->s)));
+                   (int)(GATES * fz_lstm_chunks(h)));
 }
 
 /* C = A*B + beta*C of one gate, columns from c0. */
@@ -332,7 +327,7 @@ static void multiply(const product *p, const fz_job *job, ptrdiff_t gate, ptrdif
         k->gemm_f32(job, p->m, cols, p->k, 1, a, p->lda, 1, b, rs, cs, beta, c, p->ldc, 1);
         return;
     }
-    const ptrdiff_t chunks = (p->cols + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const ptrdiff_t chunks = fz_lstm_chunks(p->cols);
     const char *piece =
         p->packed + (size_t)(gate * chunks + c0 / FZ_LSTM_CHUNK) * p->piece;
     k->packed_f32(job, p->m, cols, p->k, a, p->lda, 1, b, rs, cs, piece, beta, c, p->ldc);

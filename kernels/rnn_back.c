@@ -72,7 +72,7 @@ typedef struct outer {
 static void outer_task(void *arg, int index)
 {
     const outer *p = arg;
-    const ptrdiff_t h = p->y->s.h, chunks = (h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+    const ptrdiff_t h = p->y->s.h, chunks = fz_lstm_chunks(h);
     const ptrdiff_t c0 = index % chunks * FZ_LSTM_CHUNK, g = index / chunks;
     const ptrdiff_t cols = h - c0 < FZ_LSTM_CHUNK ? h - c0 : FZ_LSTM_CHUNK;
     fz_parts parts = fz_parts_task(&p->parts, index);
@@ -87,7 +87,7 @@ static void share_outer(layer *y, outer *p)
     p->y = y;
     p->parts = fz_lstm_phase(y);
     fz_parts_share(&p->parts, (f64)p->m * (f64)p->k * (f64)(GATES * y->s.h), outer_task,
-                   p, (int)(GATES * ((y->s.h + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK)));
+                   p, (int)(GATES * fz_lstm_chunks(y->s.h)));
 }
 
 /* n numbers of a dense tensor as f32, in place where they are. */

@@ -86,7 +86,13 @@ static inline fz_array_run run_of(const layer *y, const fz_parts *p, int index, 
                     (size_t)(left < FZ_LSTM_RUN ? left : FZ_LSTM_RUN)};
 }
 
-/* Room of the calling thread for a task's numbers, i = 0 .. 5. */
+/* Pieces of FZ_LSTM_CHUNK columns that n columns make. */
+static inline ptrdiff_t fz_lstm_chunks(ptrdiff_t n)
+{
+    return (n + FZ_LSTM_CHUNK - 1) / FZ_LSTM_CHUNK;
+}
+
+/* Room of the calling thread for a task's numbers, i = 0 .. 10. */
 static inline f32 *tmp_of(int i)
 {
     return (f32 *)fz_scratch(FZ_SCRATCH_VECTORS) + i * FZ_LSTM_RUN;
